@@ -1,0 +1,50 @@
+//! What a node and the coordinator say to each other: messages, their frames, and the keys that
+//! prove who speaks. No logic, no sockets.
+//!
+//! ```text
+//!   node ── Hello | Enrol ──────────────►  coordinator
+//!        ◄──────────── Welcome | Refused ──
+//!        ◄──────────── Snapshot ───────────      the whole map once
+//!        ── Ack { revision } ────────────►
+//!        ── Report { endpoints, … } ─────►
+//!        ◄──────────── Delta { from, to } ─      then only what changed
+//!        ◄──────────── Revoked ────────────
+//! ```
+//!
+//! One bidirectional QUIC stream, opened by the node, carries [`frame`]s: a length and a CBOR
+//! [`Envelope`](frame) with the message's kind and body. Unknown kinds and unknown fields are
+//! ignored, so either side may be newer.
+
+mod frame;
+mod identifier;
+mod key;
+mod map;
+mod message;
+mod open_enum;
+mod tls;
+mod token;
+
+pub use frame::{FrameError, FrameReader, MAX_COORDINATOR_FRAME, MAX_NODE_FRAME, decode, encode};
+pub use identifier::{NodeId, Revision};
+pub use key::{Fingerprint, IdentityKey, IdentityKeyPair, KeyError, WireguardKey};
+pub use map::{
+    Applied, Endpoint, EndpointKind, MapDelta, MapError, Network, NetworkMap, OwnNode, Peer, PeerKind,
+};
+pub use message::{
+    Ack, CoordinatorMessage, Enrol, Hello, Leave, Message, NodeMessage, Refusal, RefusalCode, Report,
+    Revoked, TunnelReport, Welcome,
+};
+pub use tls::{PinnedCoordinator, TlsError, client_config, peer_identity, server_config};
+pub use token::{JoinToken, TokenError, TokenSecret};
+
+/// Application protocol of the control channel (DESIGN §9).
+pub const ALPN: &[u8] = b"twinmesh/1";
+
+/// Version of the messages in this crate; said in [`Hello`] and [`Enrol`].
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// UDP port of the control channel when `HOST` is given without one.
+pub const DEFAULT_CONTROL_PORT: u16 = 7443;
+
+/// UDP port on which the coordinator answers STUN binding requests (RFC 8489).
+pub const DEFAULT_STUN_PORT: u16 = 3478;

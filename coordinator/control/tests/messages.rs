@@ -1,0 +1,207 @@
+//! Frames of the control channel under round trips, truncation, garbage and a newer peer.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+use twinmesh_control::{
+    Ack, CoordinatorMessage, Endpoint, EndpointKind, Enrol, Fingerprint, FrameError, FrameReader, Hello,
+    JoinToken, MAX_NODE_FRAME, MapDelta, Network, NetworkMap, NodeId, NodeMessage, OwnNode, Peer, PeerKind,
+    Refusal, Report, Revision, TunnelReport, WireguardKey, decode, encode,
+};
+
+fn key() -> impl Strategy<Value = WireguardKey> {
+    any::<[u8; 32]>().prop_map(WireguardKey)
+}
+
+/// Without scope and flow label: they mean something on one host only and do not travel.
+fn socket_address() -> impl Strategy<Value = SocketAddr> {
+    any::<(IpAddr, u16)>().prop_map(SocketAddr::from)
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    (socket_address(), "host|reflexive|configured|relayed")
+        .prop_map(|(address, kind)| Endpoint { address, kind: EndpointKind::from(kind) })
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    (any::<u64>(), "[a-z]{1,12}", key(), vec(any::<IpAddr>(), 0..3), vec(endpoint(), 0..4)).prop_map(
+        |(id, name, wireguard_key, addresses, endpoints)| Peer {
+            id: NodeId(id),
+            name,
+            kind: PeerKind::Agent,
+            wireguard_key,
+            allowed_ips: addresses.iter().copied().map(Into::into).collect(),
+            addresses,
+            endpoints,
+            tags: vec!["web".to_owned()],
+        },
+    )
+}
+
+fn features() -> impl Strategy<Value = BTreeSet<String>> {
+    btree_set("[a-z]{1,8}", 0..3)
+}
+
+fn node_message() -> impl Strategy<Value = NodeMessage> {
+    let hello = (any::<u16>(), features(), key(), proptest::option::of(any::<u64>())).prop_map(
+        |(protocol, features, wireguard_key, revision)| {
+            NodeMessage::Hello(Hello {
+                protocol,
+                version: "1.2.3".to_owned(),
+                features,
+                wireguard_key,
+                revision: revision.map(Revision),
+            })
+        },
+    );
+    let enrol = (any::<u16>(), features(), "[a-z]{1,20}", key()).prop_map(
+        |(protocol, features, hostname, wireguard_key)| {
+            let token = JoinToken::generate(Fingerprint([1; 32])).unwrap().secret;
+            NodeMessage::Enrol(Enrol {
+                protocol,
+                version: "1.2.3".to_owned(),
+                features,
+                token,
+                hostname,
+                wireguard_key,
+            })
+        },
+    );
+    let report = (vec(endpoint(), 0..5), any::<u64>(), proptest::option::of(socket_address())).prop_map(
+        |(endpoints, number, endpoint)| {
+            let tunnel = TunnelReport {
+                peer: NodeId(number),
+                endpoint,
+                handshake_age: Some(number),
+                received: number,
+                sent: 0,
+            };
+            NodeMessage::Report(Report { endpoints, tunnels: vec![tunnel] })
+        },
+    );
+    let ack = any::<u64>().prop_map(|revision| NodeMessage::Ack(Ack { revision: Revision(revision) }));
+    prop_oneof![hello, enrol, report, ack]
+}
+
+fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
+    let snapshot = (any::<u64>(), vec(peer(), 0..5)).prop_map(|(revision, peers)| {
+        CoordinatorMessage::Snapshot(NetworkMap {
+            revision: Revision(revision),
+            network: Network {
+                name: "default".to_owned(),
+                ipv4: "100.64.0.0/10".parse().unwrap(),
+                ipv6: "fd00:1:2::/48".parse().unwrap(),
+            },
+            own: OwnNode { id: NodeId(1), name: "own".to_owned(), addresses: vec![], tags: vec![] },
+            peers: peers.into_iter().map(|peer| (peer.id, peer)).collect::<BTreeMap<_, _>>(),
+        })
+    });
+    let delta = (any::<u64>(), any::<u64>(), vec(peer(), 0..3), vec(any::<u64>(), 0..3)).prop_map(
+        |(from, to, changed, removed)| {
+            CoordinatorMessage::Delta(MapDelta {
+                from: Revision(from),
+                to: Revision(to),
+                own: None,
+                changed,
+                removed: removed.into_iter().map(NodeId).collect(),
+            })
+        },
+    );
+    let refused = "[a-z-]{1,20}".prop_map(|code| {
+        CoordinatorMessage::Refused(Refusal { code: code.into(), message: "no".to_owned() })
+    });
+    prop_oneof![snapshot, delta, refused]
+}
+
+proptest! {
+    #[test]
+    fn a_nodes_messages_arrive_as_sent_in_pieces_of_any_size(
+        messages in vec(node_message(), 1..5), piece in 1_usize..200,
+    ) {
+        let stream: Vec<u8> = messages.iter().flat_map(encode).collect();
+        let mut reader = FrameReader::default();
+        let mut arrived = Vec::new();
+        for bytes in stream.chunks(piece) {
+            reader.push(bytes);
+            while let Some(message) = reader.next_message::<NodeMessage>().unwrap() {
+                arrived.push(message);
+            }
+        }
+        prop_assert_eq!(arrived, messages);
+    }
+
+    #[test]
+    fn a_coordinators_messages_arrive_as_sent(message in coordinator_message()) {
+        prop_assert_eq!(decode::<CoordinatorMessage>(&encode(&message)[4..]).unwrap(), message);
+    }
+
+    #[test]
+    fn a_frame_cut_short_or_drawn_out_is_refused(message in node_message(), cut in any::<prop::sample::Index>()) {
+        let frame = encode(&message).split_off(4);
+        prop_assert!(decode::<NodeMessage>(&frame[..cut.index(frame.len())]).is_err());
+        let longer = [frame.as_slice(), &[0]].concat();
+        prop_assert!(decode::<NodeMessage>(&longer).is_err());
+    }
+
+    #[test]
+    fn garbage_is_an_error_or_a_message_never_a_panic(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = decode::<NodeMessage>(&bytes);
+        let _ = decode::<CoordinatorMessage>(&bytes);
+        let mut reader = FrameReader::default();
+        reader.push(&bytes);
+        while let Ok(Some(_)) = reader.next_message::<NodeMessage>() {}
+    }
+
+    #[test]
+    fn a_flipped_byte_is_an_error_or_a_message_never_a_panic(
+        message in coordinator_message(), place in any::<prop::sample::Index>(), bits in 1_u8..,
+    ) {
+        let mut frame = encode(&message).split_off(4);
+        let place = place.index(frame.len());
+        frame[place] ^= bits;
+        let _ = decode::<CoordinatorMessage>(&frame);
+    }
+}
+
+#[test]
+fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
+    let mut reader = FrameReader::default();
+    reader.push(&u32::MAX.to_be_bytes());
+    let error = reader.next_message::<NodeMessage>().unwrap_err();
+    assert_eq!(error, FrameError::TooLong { length: u32::MAX as usize, limit: MAX_NODE_FRAME });
+}
+
+fn frame(kind: &str, body: &ciborium::Value) -> Vec<u8> {
+    let mut inner = Vec::new();
+    ciborium::into_writer(body, &mut inner).unwrap();
+    let mut outer = Vec::new();
+    ciborium::into_writer(&(kind, serde_bytes::Bytes::new(&inner)), &mut outer).unwrap();
+    outer
+}
+
+#[test]
+fn a_message_of_the_future_is_named_and_skipped() {
+    let body = ciborium::Value::Array(vec![1.into(), 2.into()]);
+    let message = decode::<NodeMessage>(&frame("teleport", &body)).unwrap();
+    assert_eq!(message, NodeMessage::Unknown("teleport".to_owned()));
+}
+
+#[test]
+fn a_field_of_the_future_is_ignored() {
+    let body = ciborium::Value::Map(vec![
+        ("colour".into(), ciborium::Value::Map(vec![("red".into(), 1.into())])),
+        ("revision".into(), 7.into()),
+    ]);
+    let message = decode::<NodeMessage>(&frame("ack", &body)).unwrap();
+    assert_eq!(message, NodeMessage::Ack(Ack { revision: Revision(7) }));
+}
+
+#[test]
+fn a_missing_field_is_named_with_its_message() {
+    let error = decode::<NodeMessage>(&frame("ack", &ciborium::Value::Map(vec![]))).unwrap_err();
+    assert!(error.to_string().contains("`ack`") && error.to_string().contains("revision"), "{error}");
+}
