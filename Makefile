@@ -1,0 +1,21 @@
+# `make` lists the targets.
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+.PHONY: help demo test lint
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+demo: ## a mesh of three nodes on this machine, with traffic; ONCE=1 ends after the table
+	@tests/setup.sh demo
+	cargo build --release --locked --bins
+	@target/release/twinmesh-demo $(if $(filter-out 0,$(ONCE)),--once)
+
+test: ## everything: formatting, lints, licences, unit tests, whole system in the lab
+	@tests/setup.sh test
+	@tests/run.sh
+
+lint: ## formatting and lints only
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
