@@ -1,0 +1,37 @@
+//! What the agent tells the data plane.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use twinmesh_wireguard::{PresharedKey, PrivateKey, PublicKey};
+
+/// Workers where the configuration leaves the number open: one per core, at most this many.
+pub const MAX_DEFAULT_WORKERS: usize = 8;
+
+/// How the data plane of this node starts.
+pub struct Config {
+    /// Name of the TUN device to make, 1 to 15 bytes.
+    pub tun_name: String,
+    /// MTU of the TUN device in bytes, 1280 to 65,535 − 80.
+    pub mtu: u16,
+    /// UDP port of the node, 0 for any free one.
+    pub port: u16,
+    /// Worker threads, 0 for one per core but at most [`MAX_DEFAULT_WORKERS`].
+    pub workers: usize,
+    /// The node's WireGuard key.
+    pub private_key: PrivateKey,
+}
+
+/// One peer, whole: [`crate::Dataplane::set_peer`] makes the peer be exactly this.
+#[derive(Clone)]
+pub struct PeerConfig {
+    pub public_key: PublicKey,
+    pub preshared_key: Option<PresharedKey>,
+    /// Where the peer may be reached, best first; only the first eight are tried.
+    pub endpoints: Vec<SocketAddr>,
+    /// Inner addresses that belong to the peer: routes towards it, and the sources it may use.
+    pub allowed_ips: Vec<IpNet>,
+    /// Send something at least this often, so that NATs keep their mapping.
+    pub keepalive: Option<Duration>,
+}

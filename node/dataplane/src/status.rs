@@ -1,0 +1,68 @@
+//! What the data plane says about itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use twinmesh_wireguard::PublicKey;
+
+/// A picture of the data plane at one moment; counters run since its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub totals: Totals,
+    /// Received datagrams by kind, under stable kebab-case names; every kind is listed.
+    pub datagrams: Vec<(&'static str, u64)>,
+    /// Dropped packets by reason, under stable kebab-case names; every reason is listed.
+    pub drops: Vec<(&'static str, u64)>,
+    /// Peers in the order of their keys.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// Sums over all workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Inner packets and bytes written to the TUN device.
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    /// Inner packets and bytes read from the TUN device and sealed.
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+}
+
+/// One peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerStatus {
+    pub public_key: PublicKey,
+    /// Where the newest authenticated packet came from.
+    pub endpoint: Option<SocketAddr>,
+    /// Age of the present session.
+    pub last_handshake: Option<Duration>,
+    /// Inner packets and bytes from and to this peer.
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+    pub state: PeerState,
+}
+
+/// Life of a peer's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// No session, and none is being made.
+    Idle,
+    /// A handshake is under way, no session yet.
+    Connecting,
+    /// A session stands.
+    Up,
+}
+
+impl PeerState {
+    /// Stable name for `status --json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+        }
+    }
+}

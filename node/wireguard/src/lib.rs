@@ -1,0 +1,5 @@
+//! twinmesh-wireguard
+
+mod key;
+
+pub use key::{KEY_LEN, KeyError, PresharedKey, PrivateKey, PublicKey};
