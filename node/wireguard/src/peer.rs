@@ -1,0 +1,427 @@
+//! One peer: its tunnel, its paths, and the timers that `boringtun` leaves to its user.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::{Tunn, TunnResult};
+
+use crate::device::Device;
+use crate::index::PeerIndex;
+use crate::key::{PresharedKey, PublicKey};
+use crate::message::{data_header, is_older_session, receiver_of_response};
+use crate::output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
+use crate::paths::Paths;
+use crate::reason::DropReason;
+
+/// Bytes that sealing adds to an inner packet.
+pub const OVERHEAD: usize = 32;
+/// The least length of an output buffer: a handshake initiation. [`Peer::seal`] needs [`OVERHEAD`] more than
+/// the packet, [`Peer::open`] as much as the datagram, if that is longer.
+pub const MIN_BUFFER_LEN: usize = 148;
+
+/// An initiation to a peer that is being looked for is repeated this often…
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+/// …for this long; later `boringtun` repeats it every 5 s.
+const SEARCH_TIME: Duration = Duration::from_secs(10);
+/// An initiation unanswered for this long goes to every candidate (REKEY_TIMEOUT of the whitepaper §6.1).
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Age at which a session is refused (REJECT_AFTER_TIME).
+const REJECT_AFTER_TIME: Duration = Duration::from_mins(3);
+/// Packets that wait for a handshake at most; `boringtun` would drop more without a word.
+const MAX_WAITING: usize = 256;
+
+/// Whitepaper §6.1. `boringtun` 0.7.1 knows the limits in time only.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageLimits {
+    pub(crate) rekey_after: u64,
+    pub(crate) reject_after: u64,
+}
+
+impl MessageLimits {
+    const PROTOCOL: Self = Self { rekey_after: 1 << 60, reject_after: u64::MAX - (1 << 13) };
+}
+
+/// What may change while the peer lives.
+#[derive(Clone, Default)]
+pub struct PeerSettings {
+    pub preshared_key: Option<PresharedKey>,
+    /// Best first; [`crate::MAX_CANDIDATES`] are used.
+    pub candidates: Vec<SocketAddr>,
+    pub keepalive: Option<Duration>,
+}
+
+/// An unanswered handshake of ours.
+#[derive(Debug)]
+struct Attempt {
+    since: Instant,
+    last_sent: Instant,
+    /// The confirmed endpoint, if there is one, is in doubt.
+    everywhere: bool,
+}
+
+/// A peer. Methods that take `out` need [`MIN_BUFFER_LEN`] bytes or more, see there.
+pub struct Peer {
+    public_key: PublicKey,
+    index: PeerIndex,
+    tunnel: Tunn,
+    preshared_key: Option<PresharedKey>,
+    keepalive: Option<Duration>,
+    paths: Paths,
+    attempt: Option<Attempt>,
+    /// Receiver index of the newest session that an authentic message came under.
+    session: Option<u32>,
+    last_handshake: Option<Instant>,
+    /// Counter limits say that a new session is due.
+    rekey_due: bool,
+    exhausted: bool,
+    waiting: usize,
+    last_sent: Instant,
+    received: Traffic,
+    sent: Traffic,
+    limits: MessageLimits,
+}
+
+impl Peer {
+    pub fn new(
+        device: &Device,
+        public_key: PublicKey,
+        index: PeerIndex,
+        settings: PeerSettings,
+        now: Instant,
+    ) -> Self {
+        let mut paths = Paths::default();
+        paths.set_candidates(&settings.candidates, now);
+        Self {
+            public_key,
+            index,
+            tunnel: tunnel(device, public_key, settings.preshared_key.as_ref(), index),
+            preshared_key: settings.preshared_key,
+            keepalive: settings.keepalive,
+            paths,
+            attempt: None,
+            session: None,
+            last_handshake: None,
+            rekey_due: false,
+            exhausted: false,
+            waiting: 0,
+            last_sent: now,
+            received: Traffic::default(),
+            sent: Traffic::default(),
+            limits: MessageLimits::PROTOCOL,
+        }
+    }
+
+    /// Takes new settings. A live session survives all but a change of the preshared key, which calls for
+    /// a new handshake.
+    pub fn update(&mut self, device: &Device, settings: PeerSettings, now: Instant) {
+        self.keepalive = settings.keepalive;
+        if self.preshared_key != settings.preshared_key {
+            self.preshared_key = settings.preshared_key;
+            self.tunnel = tunnel(device, self.public_key, self.preshared_key.as_ref(), self.index);
+            self.rekey_due = self.session.take().is_some();
+            self.attempt = None;
+            self.exhausted = false;
+            self.waiting = 0;
+            self.paths.forget_order();
+        }
+        if self.paths.set_candidates(&settings.candidates, now)
+            && let Some(attempt) = &mut self.attempt
+        {
+            attempt.everywhere = true;
+            attempt.since = now;
+            attempt.last_sent = now.checked_sub(SEARCH_INTERVAL).unwrap_or(now);
+        }
+    }
+
+    /// Seals an inner packet of at most `out.len()` − [`OVERHEAD`] bytes.
+    pub fn seal<'b>(&mut self, packet: &[u8], out: &'b mut [u8], now: Instant) -> Sealed<'b> {
+        if self.paths.is_empty() {
+            return Sealed::Dropped(DropReason::NoEndpoint);
+        }
+        if self.exhausted {
+            return Sealed::Dropped(DropReason::CounterExhausted);
+        }
+        let has_session = self.has_session();
+        if !has_session && self.waiting >= MAX_WAITING {
+            return Sealed::Dropped(DropReason::QueueFull);
+        }
+        match self.tunnel.encapsulate(packet, out) {
+            TunnResult::WriteToNetwork(datagram) if has_session => {
+                self.note_counter(datagram);
+                self.sent.count(packet.len());
+                self.last_sent = now;
+                self.paths.sent_data(now);
+                Sealed::Send(Transmit { to: self.destination(), datagram })
+            }
+            TunnResult::WriteToNetwork(datagram) => {
+                self.waiting += 1;
+                Sealed::Waiting(Some(self.initiation(datagram, now)))
+            }
+            TunnResult::Err(error) => Sealed::Dropped(error.into()),
+            TunnResult::Done | TunnResult::WriteToTunnelV4(..) | TunnResult::WriteToTunnelV6(..) => {
+                self.waiting += 1;
+                Sealed::Waiting(None)
+            }
+        }
+    }
+
+    /// Opens a datagram that [`Device::admit`] gave to this peer.
+    pub fn open<'b>(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        out: &'b mut [u8],
+        now: Instant,
+    ) -> (Opened<'b>, Option<Change>) {
+        let data = data_header(datagram);
+        if data.is_some_and(|(_, counter)| counter >= self.limits.reject_after) {
+            return (Opened::Dropped(DropReason::CounterExhausted), None);
+        }
+        match self.tunnel.decapsulate(Some(from.ip()), datagram, out) {
+            TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
+                self.received.count(packet.len());
+                (Opened::Packet(packet), self.heard(from, data, now))
+            }
+            // The answer to an initiation is a response, the one to a response is a first keepalive.
+            TunnResult::WriteToNetwork(answer) => {
+                let change = match receiver_of_response(datagram) {
+                    Some(receiver) => self.confirmed(receiver, from, None, now),
+                    None => self.heard(from, None, now),
+                };
+                self.last_sent = now;
+                (Opened::Answer(Transmit { to: Destination::Endpoint(from), datagram: answer }), change)
+            }
+            TunnResult::Done if data.is_some() => (Opened::Nothing, self.heard(from, data, now)),
+            // A cookie proves nothing about where it comes from.
+            TunnResult::Done => (Opened::Nothing, None),
+            TunnResult::Err(error) => (Opened::Dropped(error.into()), None),
+        }
+    }
+
+    /// The next packet that waited for the session, sealed.
+    pub fn next_waiting<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
+        if self.waiting == 0 || !self.has_session() {
+            return None;
+        }
+        if let TunnResult::WriteToNetwork(datagram) = self.tunnel.decapsulate(None, &[], out) {
+            self.waiting -= 1;
+            self.note_counter(datagram);
+            self.sent.count(datagram.len().saturating_sub(OVERHEAD));
+            self.last_sent = now;
+            self.paths.sent_data(now);
+            Some(Transmit { to: self.destination(), datagram })
+        } else {
+            self.waiting = 0;
+            None
+        }
+    }
+
+    /// Runs the timers; call it some times a second.
+    pub fn tick<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
+        let written = match self.tunnel.update_timers(out) {
+            TunnResult::WriteToNetwork(datagram) => Some(datagram.len()),
+            TunnResult::Err(WireGuardError::ConnectionExpired) => {
+                self.session = None;
+                self.attempt = None;
+                self.waiting = 0;
+                None
+            }
+            TunnResult::Err(_)
+            | TunnResult::Done
+            | TunnResult::WriteToTunnelV4(..)
+            | TunnResult::WriteToTunnelV6(..) => None,
+        };
+        if self.paths.is_empty() {
+            return None;
+        }
+        if let Some(len) = written {
+            return out.get(..len).map(|datagram| self.written(datagram, now));
+        }
+        if self.paths.is_lost(now) {
+            self.attempt = None;
+            return self.initiate(out, true, now);
+        }
+        if self.search_is_due(now) {
+            return self.initiate(out, true, now);
+        }
+        if self.rekey_due || (self.keepalive.is_some() && self.attempt.is_none() && !self.has_session()) {
+            self.rekey_due = false;
+            return self.initiate(out, false, now);
+        }
+        if self.keepalive.is_some_and(|interval| now.duration_since(self.last_sent) >= interval) {
+            return self.send_keepalive(out, now);
+        }
+        None
+    }
+
+    /// The node's own address changed: shows the new one to the peer.
+    pub fn network_changed<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
+        if self.paths.is_empty() {
+            return None;
+        }
+        self.paths.suspect(now);
+        if self.has_session() {
+            self.send_keepalive(out, now)
+        } else if self.keepalive.is_some() || self.attempt.is_some() {
+            self.attempt = None;
+            self.initiate(out, true, now)
+        } else {
+            None
+        }
+    }
+
+    pub const fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    pub const fn index(&self) -> PeerIndex {
+        self.index
+    }
+
+    /// All addresses that [`Destination::Candidates`] stands for.
+    pub fn targets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.paths.targets()
+    }
+
+    pub const fn endpoint(&self) -> Option<SocketAddr> {
+        self.paths.endpoint()
+    }
+
+    /// When the present or last session came to be.
+    pub const fn last_handshake(&self) -> Option<Instant> {
+        self.last_handshake
+    }
+
+    pub const fn received(&self) -> Traffic {
+        self.received
+    }
+
+    pub const fn sent(&self) -> Traffic {
+        self.sent
+    }
+
+    pub fn state(&self, now: Instant) -> PeerState {
+        if self.is_up(now) {
+            PeerState::Up
+        } else if self.attempt.is_some() {
+            PeerState::Connecting
+        } else {
+            PeerState::Idle
+        }
+    }
+
+    fn has_session(&self) -> bool {
+        self.tunnel.time_since_last_handshake().is_some()
+    }
+
+    fn is_up(&self, now: Instant) -> bool {
+        self.session.is_some()
+            && self.last_handshake.is_some_and(|at| now.duration_since(at) < REJECT_AFTER_TIME)
+    }
+
+    /// Where a sealed packet goes: sessions come from authentic datagrams, so there is an endpoint.
+    fn destination(&self) -> Destination {
+        self.paths.endpoint().map_or(Destination::Candidates, Destination::Endpoint)
+    }
+
+    fn heard(&mut self, from: SocketAddr, data: Option<(u32, u64)>, now: Instant) -> Option<Change> {
+        if let Some((receiver, _)) = data
+            && self.session.is_none_or(|known| is_older_session(known, receiver))
+        {
+            return self.confirmed(receiver, from, data, now);
+        }
+        self.paths.heard(from, data).then_some(Change::Moved(from))
+    }
+
+    /// The first authentic message under a new session.
+    fn confirmed(
+        &mut self,
+        receiver: u32,
+        from: SocketAddr,
+        data: Option<(u32, u64)>,
+        now: Instant,
+    ) -> Option<Change> {
+        let was_up = self.is_up(now);
+        self.session = Some(receiver);
+        self.last_handshake = Some(now);
+        self.attempt = None;
+        self.exhausted = false;
+        let moved = self.paths.heard(from, data);
+        if was_up { moved.then_some(Change::Moved(from)) } else { Some(Change::Up(from)) }
+    }
+
+    /// A datagram that `boringtun`'s timers made: an initiation or a keepalive.
+    fn written<'b>(&mut self, datagram: &'b [u8], now: Instant) -> Transmit<'b> {
+        if data_header(datagram).is_none() {
+            return self.initiation(datagram, now);
+        }
+        self.note_counter(datagram);
+        self.last_sent = now;
+        Transmit { to: self.destination(), datagram }
+    }
+
+    fn initiate<'b>(&mut self, out: &'b mut [u8], everywhere: bool, now: Instant) -> Option<Transmit<'b>> {
+        let TunnResult::WriteToNetwork(datagram) = self.tunnel.format_handshake_initiation(out, true) else {
+            return None;
+        };
+        let transmit = self.initiation(datagram, now);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.everywhere |= everywhere;
+        }
+        Some(Transmit { to: if everywhere { Destination::Candidates } else { transmit.to }, ..transmit })
+    }
+
+    /// Notes an initiation that was just made, and says where it goes.
+    fn initiation<'b>(&mut self, datagram: &'b [u8], now: Instant) -> Transmit<'b> {
+        let attempt = self.attempt.get_or_insert(Attempt { since: now, last_sent: now, everywhere: false });
+        attempt.last_sent = now;
+        let everywhere = attempt.everywhere || now.duration_since(attempt.since) >= ANSWER_TIME;
+        let to = if everywhere { Destination::Candidates } else { self.destination() };
+        Transmit { to, datagram }
+    }
+
+    fn search_is_due(&self, now: Instant) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| {
+            (attempt.everywhere || self.paths.endpoint().is_none())
+                && now.duration_since(attempt.since) < SEARCH_TIME
+                && now.duration_since(attempt.last_sent) >= SEARCH_INTERVAL
+        })
+    }
+
+    fn send_keepalive<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
+        if self.exhausted || !self.has_session() {
+            return None;
+        }
+        let TunnResult::WriteToNetwork(datagram) = self.tunnel.encapsulate(&[], out) else { return None };
+        self.note_counter(datagram);
+        self.last_sent = now;
+        Some(Transmit { to: self.destination(), datagram })
+    }
+
+    fn note_counter(&mut self, datagram: &[u8]) {
+        if let Some((_, counter)) = data_header(datagram) {
+            // Once per session: later packets of it must not start one handshake each.
+            self.rekey_due |= counter == self.limits.rekey_after;
+            if counter >= self.limits.reject_after - 1 {
+                self.exhausted = true;
+                self.rekey_due |= self.attempt.is_none();
+            }
+        }
+    }
+}
+
+fn tunnel(device: &Device, peer: PublicKey, preshared_key: Option<&PresharedKey>, index: PeerIndex) -> Tunn {
+    Tunn::new(
+        device.private().clone(),
+        peer.0.into(),
+        preshared_key.map(|key| *key.as_bytes()),
+        // Ours, since it may change while the tunnel lives.
+        None,
+        index.get(),
+        Some(device.passed()),
+    )
+}
+
+#[cfg(test)]
+mod tests;
