@@ -18,7 +18,8 @@ pub enum StartError {
          (`setcap cap_net_admin+ep <program>`; in a container `--cap-add NET_ADMIN`)"
     )]
     TunPermission,
-    #[error("TUN device {name} is in use{}", holder(*.pid))]
+    /// Without a pid, nobody has it open: it is a persistent device (`ip tuntap add`).
+    #[error("TUN device {name} {}", pid.map_or("exists already".to_owned(), |pid| format!("is in use by process {pid}")))]
     TunBusy { name: String, pid: Option<u32> },
     #[error("TUN device name {0:?} is not 1 to 15 bytes without '/' or blanks")]
     TunName(String),

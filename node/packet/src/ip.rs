@@ -44,14 +44,30 @@ pub struct IpPacket<'a> {
 impl<'a> IpPacket<'a> {
     /// Checks version, header length and total length against the buffer.
     pub fn parse(buffer: &'a [u8]) -> Result<Self, Malformed> {
+        Self::parse_with(buffer, take)
+    }
+
+    /// Like [`Self::parse`], for a buffer that holds only the beginning of the packet; [`Self::bytes`] is then
+    /// what there is.
+    pub fn parse_truncated(buffer: &'a [u8]) -> Result<Self, Malformed> {
+        Self::parse_with(buffer, |buffer, len| Ok(buffer.get(..len).unwrap_or(buffer)))
+    }
+
+    fn parse_with(
+        buffer: &'a [u8],
+        take: impl Fn(&'a [u8], usize) -> Result<&'a [u8], Malformed>,
+    ) -> Result<Self, Malformed> {
         match buffer.first().ok_or(Malformed::Empty)? >> 4 {
-            4 => Self::parse_v4(buffer),
-            6 => Self::parse_v6(buffer),
+            4 => Self::parse_v4(buffer, take),
+            6 => Self::parse_v6(buffer, take),
             version => Err(Malformed::Version(version)),
         }
     }
 
-    fn parse_v4(buffer: &'a [u8]) -> Result<Self, Malformed> {
+    fn parse_v4(
+        buffer: &'a [u8],
+        take: impl Fn(&'a [u8], usize) -> Result<&'a [u8], Malformed>,
+    ) -> Result<Self, Malformed> {
         let header = head::<IPV4_MIN_HEADER_LEN>(buffer)?;
         let [version_ihl, _, l0, l1, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] =
             *header;
@@ -73,7 +89,10 @@ impl<'a> IpPacket<'a> {
         })
     }
 
-    fn parse_v6(buffer: &'a [u8]) -> Result<Self, Malformed> {
+    fn parse_v6(
+        buffer: &'a [u8],
+        take: impl Fn(&'a [u8], usize) -> Result<&'a [u8], Malformed>,
+    ) -> Result<Self, Malformed> {
         let header = head::<IPV6_HEADER_LEN>(buffer)?;
         let [_, _, _, _, l0, l1, next_header, _, addresses @ ..] = header;
         let (source, destination) = addresses.split_at(16);
@@ -178,6 +197,17 @@ mod tests {
         for bytes in [v4(b"hello"), v6(b"hello")] {
             for len in 0..bytes.len() {
                 assert!(IpPacket::parse(&bytes[..len]).is_err(), "{len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_of_a_packet_can_be_read_where_that_is_wanted() {
+        for (bytes, header) in [(v4(b"hello"), 20), (v6(b"hello"), 40)] {
+            for len in 0..bytes.len() {
+                let parsed = IpPacket::parse_truncated(&bytes[..len]);
+                assert_eq!(parsed.is_ok(), len >= header, "{len} bytes");
+                assert!(parsed.is_ok_and(|packet| packet.bytes().len() == len) || len < header);
             }
         }
     }

@@ -331,7 +331,8 @@ impl Peer {
         {
             return self.confirmed(receiver, from, data, now);
         }
-        self.paths.heard(from, data).then_some(Change::Moved(from))
+        // Before there is a session, the endpoint is news only together with it.
+        (self.paths.heard(from, data) && self.is_up(now)).then_some(Change::Moved(from))
     }
 
     /// The first authentic message under a new session.

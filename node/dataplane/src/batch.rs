@@ -1,0 +1,200 @@
+//! Buffers of one worker, made once: nothing is allocated while packets flow.
+
+use std::io;
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use socket2::SockAddr;
+use twinmesh_wireguard::{MIN_BUFFER_LEN, OVERHEAD};
+
+use crate::counters::{Counters, DropReason};
+use crate::tun::TunQueue;
+use crate::udp::UdpPort;
+
+/// Packets read from the TUN device before they are sealed and sent together.
+pub(crate) const BATCH: usize = 64;
+/// Room beyond a batch for copies of handshakes and packets that had waited.
+const SPARE: usize = 64;
+
+/// Packets from the TUN device, in slots of the longest packet's size.
+pub(crate) struct PacketBatch {
+    storage: Box<[u8]>,
+    lengths: Vec<usize>,
+    stride: usize,
+}
+
+impl PacketBatch {
+    pub(crate) fn new(max_packet: usize) -> Self {
+        Self {
+            storage: vec![0; max_packet * BATCH].into(),
+            lengths: Vec::with_capacity(BATCH),
+            stride: max_packet,
+        }
+    }
+
+    /// Reads until the batch is full or the device has no more; true in the latter case.
+    pub(crate) fn fill(&mut self, tun: &TunQueue) -> io::Result<bool> {
+        self.lengths.clear();
+        for slot in self.storage.chunks_exact_mut(self.stride) {
+            match tun.read(slot) {
+                Ok(length) => self.lengths.push(length),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.storage
+            .chunks_exact(self.stride)
+            .zip(&self.lengths)
+            .filter_map(|(slot, length)| slot.get(..*length))
+    }
+}
+
+/// Sealed datagrams on their way out. One `sendmmsg` takes them all; with GSO, neighbours of one size and one
+/// destination will become one message here.
+pub(crate) struct SendBatch {
+    storage: Box<[u8]>,
+    stride: usize,
+    addresses: Vec<SockAddr>,
+    lengths: Vec<usize>,
+}
+
+impl SendBatch {
+    /// For inner packets of at most `max_packet` bytes.
+    pub(crate) fn new(max_packet: usize) -> Self {
+        let stride = (max_packet + OVERHEAD).max(MIN_BUFFER_LEN);
+        Self {
+            storage: vec![0; stride * (BATCH + SPARE)].into(),
+            stride,
+            addresses: Vec::with_capacity(BATCH + SPARE),
+            lengths: Vec::with_capacity(BATCH + SPARE),
+        }
+    }
+
+    /// Where the next datagram is to be written; empties the batch first if it is nearly full.
+    pub(crate) fn slot(&mut self, udp: &UdpPort, counters: &Counters) -> &mut [u8] {
+        if self.lengths.len() >= BATCH {
+            self.flush(udp, counters);
+        }
+        let start = self.lengths.len() * self.stride;
+        &mut self.storage[start..start + self.stride]
+    }
+
+    /// Takes the datagram in [`Self::slot`], a copy for each destination; few enough to fit the spare room.
+    pub(crate) fn commit(
+        &mut self,
+        length: usize,
+        destinations: impl Iterator<Item = SocketAddr>,
+        udp: &UdpPort,
+        counters: &Counters,
+    ) {
+        let first = self.lengths.len() * self.stride;
+        for destination in destinations.take(SPARE) {
+            let Some(address) = udp.address(destination) else {
+                counters.dropped(DropReason::NoIpv6);
+                continue;
+            };
+            let start = self.lengths.len() * self.stride;
+            if start != first {
+                self.storage.copy_within(first..first + length, start);
+            }
+            self.lengths.push(length);
+            self.addresses.push(address);
+        }
+    }
+
+    /// Copies a datagram that was written elsewhere.
+    pub(crate) fn push(
+        &mut self,
+        datagram: &[u8],
+        destination: SocketAddr,
+        udp: &UdpPort,
+        counters: &Counters,
+    ) {
+        let slot = self.slot(udp, counters);
+        if let Some(slot) = slot.get_mut(..datagram.len()) {
+            slot.copy_from_slice(datagram);
+            self.commit(datagram.len(), std::iter::once(destination), udp, counters);
+        }
+    }
+
+    /// Sends everything. What the system refuses is counted and skipped.
+    pub(crate) fn flush(&mut self, udp: &UdpPort, counters: &Counters) {
+        let datagrams = self.storage.chunks_exact(self.stride).zip(&self.lengths);
+        let messages =
+            self.addresses.iter().zip(datagrams).map(|(address, (slot, length))| (address, &slot[..*length]));
+        let mut done = 0;
+        while let Err(error) = udp.send(&messages, &mut done) {
+            let reason = refusal(&error);
+            // A full buffer would refuse the others too, each after a wait.
+            let refused = if reason == DropReason::SendBlocked { self.lengths.len() - done } else { 1 };
+            for _ in 0..refused {
+                counters.dropped(reason);
+            }
+            done += refused;
+        }
+        self.addresses.clear();
+        self.lengths.clear();
+    }
+}
+
+fn refusal(error: &io::Error) -> DropReason {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMSGSIZE) => DropReason::DatagramTooBig,
+        Some(Errno::EAGAIN | Errno::ENOBUFS) => DropReason::SendBlocked,
+        _ => DropReason::SendFailed,
+    }
+}
+
+/// Opened packets on their way to the TUN device, one after another. Neighbours of one flow will be joined to
+/// super-packets here.
+pub(crate) struct InnerBatch {
+    storage: Box<[u8]>,
+    used: usize,
+    lengths: Vec<usize>,
+}
+
+impl InnerBatch {
+    /// Some hundred full packets, and room for the longest datagram at any time.
+    const CAPACITY: usize = 4 * 65_536;
+    const MAX_PACKETS: usize = 256;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            storage: vec![0; Self::CAPACITY].into(),
+            used: 0,
+            lengths: Vec::with_capacity(Self::MAX_PACKETS),
+        }
+    }
+
+    /// Where the next datagram of any length is to be opened; empties the batch first if need be.
+    pub(crate) fn space(&mut self, tun: &TunQueue, counters: &Counters) -> &mut [u8] {
+        if self.storage.len() - self.used < 65_536 || self.lengths.len() == Self::MAX_PACKETS {
+            self.flush(tun, counters);
+        }
+        &mut self.storage[self.used..]
+    }
+
+    /// Takes the packet of that length at the start of [`Self::space`].
+    pub(crate) fn commit(&mut self, length: usize) {
+        self.used += length;
+        self.lengths.push(length);
+    }
+
+    pub(crate) fn flush(&mut self, tun: &TunQueue, counters: &Counters) {
+        let mut rest = &self.storage[..self.used];
+        for length in self.lengths.drain(..) {
+            let (packet, after) = rest.split_at(length);
+            match tun.write(packet) {
+                Ok(()) => counters.received(length),
+                Err(_) => counters.dropped(DropReason::TunWrite),
+            }
+            rest = after;
+        }
+        self.used = 0;
+    }
+}

@@ -1,0 +1,172 @@
+//! The slow side: peers come and go, timers run. One thread at a time works here, and none of it waits for
+//! the workers but for the lock of a single peer.
+
+use std::collections::HashMap;
+use std::iter;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use twinmesh_wireguard::{
+    Destination, IndexAllocator, IndexError, MIN_BUFFER_LEN, Peer, PeerSettings, PublicKey, Transmit,
+};
+
+use crate::config::PeerConfig;
+use crate::counters::{Counters, DropReason};
+use crate::error::PeerError;
+use crate::table::{PeerSlot, Table};
+use crate::udp::UdpPort;
+use crate::worker::Shared;
+
+/// Fine enough to find a lost peer within 2 s; a tick costs some 0.1 µs for each peer.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Peers as the agent set them, and the means to publish them.
+pub(crate) struct Control {
+    shared: Arc<Shared>,
+    port: Port,
+    peers: Mutex<Peers>,
+}
+
+/// The socket as used from outside the workers.
+struct Port {
+    udp: UdpPort,
+    counters: Arc<Counters>,
+}
+
+struct Peers {
+    table: Table,
+    allowed: HashMap<PublicKey, Vec<IpNet>>,
+    indices: IndexAllocator,
+}
+
+impl Control {
+    pub(crate) fn new(shared: Arc<Shared>, udp: UdpPort, counters: Arc<Counters>) -> Self {
+        let peers =
+            Peers { table: Table::default(), allowed: HashMap::new(), indices: IndexAllocator::default() };
+        Self { shared, port: Port { udp, counters }, peers: Mutex::new(peers) }
+    }
+
+    pub(crate) fn set_peer(&self, config: PeerConfig) -> Result<(), PeerError> {
+        if config.public_key == self.shared.device.public_key() {
+            return Err(PeerError::OwnKey(config.public_key));
+        }
+        let now = Instant::now();
+        let settings = PeerSettings {
+            preshared_key: config.preshared_key,
+            candidates: config.endpoints,
+            keepalive: config.keepalive,
+        };
+        let mut peers = self.peers.lock();
+        let known = peers.table.by_key(&config.public_key).cloned();
+        let slot = if let Some(slot) = known {
+            if let Some(peer) = slot.peer.lock().as_mut() {
+                peer.update(&self.shared.device, settings, now);
+            }
+            slot
+        } else {
+            let index = peers.indices.allocate(now).map_err(|error| {
+                if error == IndexError::Random { PeerError::Random } else { PeerError::IndicesExhausted }
+            })?;
+            let peer = Peer::new(&self.shared.device, config.public_key, index, settings, now);
+            let slot = Arc::new(PeerSlot { key: config.public_key, index, peer: Mutex::new(Some(peer)) });
+            peers.table.insert(Arc::clone(&slot));
+            slot
+        };
+        peers.allow(&slot, &config.allowed_ips);
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        drop(peers);
+        self.port.act_on(&slot, |peer, out| peer.tick(out, now));
+        Ok(())
+    }
+
+    pub(crate) fn remove_peer(&self, key: &PublicKey) -> bool {
+        let mut peers = self.peers.lock();
+        let Some(slot) = peers.table.by_key(key).cloned() else { return false };
+        peers.table.remove(&slot);
+        peers.allow(&slot, &[]);
+        peers.allowed.remove(key);
+        peers.indices.release(slot.index, Instant::now());
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        // A worker in the middle of a batch still has the former table; it finds the place empty.
+        *slot.peer.lock() = None;
+        true
+    }
+
+    pub(crate) fn network_changed(&self) {
+        let now = Instant::now();
+        for slot in self.shared.table.load().peers() {
+            self.port.act_on(slot, |peer, out| peer.network_changed(out, now));
+        }
+    }
+
+    pub(crate) fn send(&self, to: SocketAddr, datagram: &[u8]) -> std::io::Result<()> {
+        let address =
+            self.port.udp.address(to).ok_or_else(|| {
+                std::io::Error::new(std::io::ErrorKind::Unsupported, "this node has no IPv6")
+            })?;
+        self.port.udp.send(&iter::once((&address, datagram)), &mut 0)
+    }
+
+    /// Runs the timers until told to stop; unparked then.
+    pub(crate) fn run_timers(&self) {
+        let mut next = Instant::now() + TICK;
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now < next {
+                thread::park_timeout(next - now);
+                continue;
+            }
+            next = now + TICK;
+            self.shared.device.tick();
+            for slot in self.shared.table.load().peers() {
+                self.port.act_on(slot, |peer, out| peer.tick(out, now));
+            }
+        }
+    }
+}
+
+impl Peers {
+    /// Makes the peer's prefixes be exactly these.
+    fn allow(&mut self, slot: &Arc<PeerSlot>, prefixes: &[IpNet]) {
+        let prefixes: Vec<IpNet> = prefixes.iter().map(IpNet::trunc).collect();
+        let former = self.allowed.insert(slot.key, Vec::new()).unwrap_or_default();
+        for prefix in former.into_iter().filter(|prefix| !prefixes.contains(prefix)) {
+            self.table.disallow(prefix, slot);
+        }
+        for prefix in &prefixes {
+            self.table.allow(*prefix, slot);
+        }
+        self.allowed.insert(slot.key, prefixes);
+    }
+}
+
+impl Port {
+    /// Lets a peer act and sends what it wants to send.
+    fn act_on(
+        &self,
+        slot: &PeerSlot,
+        act: impl for<'b> FnOnce(&mut Peer, &'b mut [u8]) -> Option<Transmit<'b>>,
+    ) {
+        let mut out = [0; MIN_BUFFER_LEN];
+        let mut guard = slot.peer.lock();
+        let Some(peer) = guard.as_mut() else { return };
+        let Some(Transmit { to, datagram }) = act(peer, &mut out) else { return };
+        match to {
+            Destination::Endpoint(endpoint) => self.send(endpoint, datagram),
+            Destination::Candidates => peer.targets().for_each(|target| self.send(target, datagram)),
+        }
+    }
+
+    fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        let Some(address) = self.udp.address(to) else { return self.counters.dropped(DropReason::NoIpv6) };
+        if let Err(error) = self.udp.send(&iter::once((&address, datagram)), &mut 0) {
+            tracing::debug!(%to, %error, "a handshake or keepalive was not sent");
+            self.counters.dropped(DropReason::SendFailed);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Counters of one thread, summed by whoever asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use twinmesh_wireguard::DropReason as WireGuardDrop;
+
+use crate::datagram::DatagramKind;
+use crate::status::Totals;
+
+/// Why the data plane dropped a packet or datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DropReason {
+    /// From the TUN device: no whole IP packet.
+    Malformed,
+    /// From the TUN device: longer than the MTU; answered by ICMP.
+    TooBig,
+    /// Nobody has the destination; answered by ICMP.
+    NoRoute,
+    /// The peer was removed meanwhile.
+    PeerRemoved,
+    /// The inner source does not belong to the peer that sent the packet.
+    SourceNotAllowed,
+    /// A kind of datagram that no engine here takes.
+    NoEngine,
+    /// No known kind of datagram.
+    UnknownDatagram,
+    /// The node has no IPv6, the peer's endpoint is one.
+    NoIpv6,
+    /// The path's MTU is less than the datagram.
+    DatagramTooBig,
+    /// The system refused to send.
+    SendFailed,
+    /// The socket's buffer stayed full.
+    SendBlocked,
+    /// The system refused to receive.
+    ReceiveFailed,
+    /// The TUN device refused the packet.
+    TunWrite,
+    WireGuard(WireGuardDrop),
+}
+
+impl DropReason {
+    const OWN: [Self; 13] = [
+        Self::Malformed,
+        Self::TooBig,
+        Self::NoRoute,
+        Self::PeerRemoved,
+        Self::SourceNotAllowed,
+        Self::NoEngine,
+        Self::UnknownDatagram,
+        Self::NoIpv6,
+        Self::DatagramTooBig,
+        Self::SendFailed,
+        Self::SendBlocked,
+        Self::ReceiveFailed,
+        Self::TunWrite,
+    ];
+    const COUNT: usize = Self::OWN.len() + WireGuardDrop::ALL.len();
+
+    fn all() -> impl Iterator<Item = Self> {
+        Self::OWN.into_iter().chain(WireGuardDrop::ALL.iter().copied().map(Self::WireGuard))
+    }
+
+    /// Kebab-case, stable.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooBig => "too-big",
+            Self::NoRoute => "no-route",
+            Self::PeerRemoved => "peer-removed",
+            Self::SourceNotAllowed => "source-not-allowed",
+            Self::NoEngine => "no-engine",
+            Self::UnknownDatagram => "unknown-datagram",
+            Self::NoIpv6 => "no-ipv6",
+            Self::DatagramTooBig => "datagram-too-big",
+            Self::SendFailed => "send-failed",
+            Self::SendBlocked => "send-blocked",
+            Self::ReceiveFailed => "receive-failed",
+            Self::TunWrite => "tun-write",
+            Self::WireGuard(reason) => reason.as_str(),
+        }
+    }
+
+    const fn slot(self) -> usize {
+        match self {
+            Self::Malformed => 0,
+            Self::TooBig => 1,
+            Self::NoRoute => 2,
+            Self::PeerRemoved => 3,
+            Self::SourceNotAllowed => 4,
+            Self::NoEngine => 5,
+            Self::UnknownDatagram => 6,
+            Self::NoIpv6 => 7,
+            Self::DatagramTooBig => 8,
+            Self::SendFailed => 9,
+            Self::SendBlocked => 10,
+            Self::ReceiveFailed => 11,
+            Self::TunWrite => 12,
+            Self::WireGuard(reason) => Self::OWN.len() + reason as usize,
+        }
+    }
+}
+
+/// Written by one thread mostly, read by any; on cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    drops: [AtomicU64; DropReason::COUNT],
+    datagrams: [AtomicU64; DatagramKind::ALL.len()],
+    rx_packets: AtomicU64,
+    rx_bytes: AtomicU64,
+    tx_packets: AtomicU64,
+    tx_bytes: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            drops: [const { AtomicU64::new(0) }; DropReason::COUNT],
+            datagrams: [const { AtomicU64::new(0) }; DatagramKind::ALL.len()],
+            rx_packets: AtomicU64::new(0),
+            rx_bytes: AtomicU64::new(0),
+            tx_packets: AtomicU64::new(0),
+            tx_bytes: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Counters {
+    pub(crate) fn dropped(&self, reason: DropReason) {
+        if let Some(counter) = self.drops.get(reason.slot()) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn datagram(&self, kind: DatagramKind) {
+        if let Some(counter) = self.datagrams.get(kind as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// An inner packet was written to the TUN device.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.rx_packets.fetch_add(1, Ordering::Relaxed);
+        self.rx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// An inner packet was sealed, or waits for its session.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.tx_packets.fetch_add(1, Ordering::Relaxed);
+        self.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// Sums over threads, in the form that [`crate::Status`] shows.
+pub(crate) struct Sums {
+    pub(crate) totals: Totals,
+    pub(crate) datagrams: Vec<(&'static str, u64)>,
+    pub(crate) drops: Vec<(&'static str, u64)>,
+}
+
+impl Sums {
+    pub(crate) fn of<'a>(threads: &(impl Iterator<Item = &'a Counters> + Clone)) -> Self {
+        let sum = |counter: &dyn Fn(&Counters) -> Option<&AtomicU64>| {
+            threads.clone().filter_map(counter).map(|counter| counter.load(Ordering::Relaxed)).sum()
+        };
+        Self {
+            totals: Totals {
+                rx_packets: sum(&|thread| Some(&thread.rx_packets)),
+                rx_bytes: sum(&|thread| Some(&thread.rx_bytes)),
+                tx_packets: sum(&|thread| Some(&thread.tx_packets)),
+                tx_bytes: sum(&|thread| Some(&thread.tx_bytes)),
+            },
+            datagrams: DatagramKind::ALL
+                .iter()
+                .map(|kind| (kind.as_str(), sum(&|thread| thread.datagrams.get(*kind as usize))))
+                .collect(),
+            drops: DropReason::all()
+                .map(|reason| (reason.as_str(), sum(&|thread| thread.drops.get(reason.slot()))))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_counter_and_a_name_of_its_own() {
+        let reasons: Vec<_> = DropReason::all().collect();
+        let slots: HashSet<_> = reasons.iter().map(|reason| reason.slot()).collect();
+        let names: HashSet<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(
+            (reasons.len(), slots.len(), names.len()),
+            (DropReason::COUNT, DropReason::COUNT, DropReason::COUNT)
+        );
+        assert_eq!(slots.into_iter().max(), Some(DropReason::COUNT - 1));
+    }
+
+    #[test]
+    fn threads_add_up() {
+        let threads = [Counters::default(), Counters::default()];
+        for thread in &threads {
+            thread.dropped(DropReason::NoRoute);
+            thread.datagram(DatagramKind::Stun);
+            thread.received(100);
+        }
+        let sums = Sums::of(&threads.iter());
+        assert!(sums.drops.contains(&("no-route", 2)));
+        assert!(sums.datagrams.contains(&("stun", 2)));
+        assert_eq!((sums.totals.rx_packets, sums.totals.rx_bytes), (2, 200));
+    }
+}

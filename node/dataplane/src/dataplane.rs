@@ -1,0 +1,210 @@
+//! Start, the agent's calls, and the ordered end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use mio::Waker;
+use twinmesh_wireguard::{Device, PeerState as EngineState, PublicKey};
+
+use crate::config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
+use crate::control::Control;
+use crate::counters::{Counters, Sums};
+use crate::error::{PeerError, StartError};
+use crate::event::Event;
+use crate::status::{PeerState, PeerStatus, Status};
+use crate::table::{PeerSlot, Table};
+use crate::tun::Tun;
+use crate::udp::UdpPort;
+use crate::worker::{Shared, Worker};
+
+/// Queues that a TUN device may have.
+const MAX_WORKERS: usize = 256;
+/// IPv6 works on links of at least this MTU only (RFC 8200 §5).
+const MIN_MTU: u16 = 1280;
+/// IPv6, UDP and WireGuard headers must fit in 65,535 bytes with the packet.
+const MAX_MTU: u16 = u16::MAX - 80;
+
+/// The running data plane. Dropping it ends it, as [`Dataplane::stop`] does.
+pub struct Dataplane {
+    tun_name: String,
+    tun_index: u32,
+    port: u16,
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    counters: Vec<Arc<Counters>>,
+    wakers: Vec<Waker>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Dataplane {
+    /// Makes the TUN device, opens the UDP port and starts the workers, all in the network namespace of the
+    /// calling thread. Addresses and routes of the device are the caller's to set. `events` is called from
+    /// workers, which wait for it.
+    pub fn start(config: Config, events: Arc<dyn Fn(Event) + Send + Sync>) -> Result<Self, StartError> {
+        check(&config)?;
+        let workers = match config.workers {
+            0 => thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS),
+            given => given.min(MAX_WORKERS),
+        };
+        let sockets = UdpPort::open(config.port, workers)?;
+        let udp_failed = |source| StartError::Udp { port: config.port, source };
+        let first = sockets.first().ok_or(StartError::Thread(io::ErrorKind::InvalidInput.into()))?;
+        let port = first.port().map_err(udp_failed)?;
+        let control_socket = first.try_clone().map_err(udp_failed)?;
+        let tun = Tun::create(&config.tun_name, config.mtu, workers)?;
+
+        let shared = Arc::new(Shared {
+            device: Device::new(&config.private_key),
+            table: Arc::new(ArcSwap::from_pointee(Table::default())),
+            events,
+            mtu: config.mtu,
+            stop: AtomicBool::new(false),
+        });
+        let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
+        let mut each = counters.clone().into_iter();
+        let control_counters = each.next().unwrap_or_default();
+        let control = Arc::new(Control::new(Arc::clone(&shared), control_socket, control_counters));
+
+        // From here on a failure drops this, which ends the threads that run already.
+        let mut dataplane = Self {
+            tun_name: config.tun_name,
+            tun_index: tun.index,
+            port,
+            shared,
+            control,
+            counters,
+            wakers: Vec::new(),
+            threads: Vec::new(),
+        };
+        for ((queue, socket), counters) in tun.queues.into_iter().zip(sockets).zip(each) {
+            dataplane.start_worker(queue, socket, counters).map_err(StartError::Thread)?;
+        }
+        let timers = Arc::clone(&dataplane.control);
+        dataplane.spawn("twinmesh-timers", move || timers.run_timers()).map_err(StartError::Thread)?;
+        tracing::info!(tun = dataplane.tun_name, port, workers, "the data plane runs");
+        Ok(dataplane)
+    }
+
+    fn start_worker(
+        &mut self,
+        tun: crate::tun::TunQueue,
+        udp: UdpPort,
+        counters: Arc<Counters>,
+    ) -> io::Result<()> {
+        let (worker, waker) = Worker::new(Arc::clone(&self.shared), counters, tun, udp)?;
+        self.wakers.push(waker);
+        self.spawn("twinmesh-worker", move || worker.run())
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
+    }
+
+    /// The TUN device's name.
+    pub fn tun_name(&self) -> &str {
+        &self.tun_name
+    }
+
+    /// The TUN device's interface index.
+    pub fn tun_index(&self) -> u32 {
+        self.tun_index
+    }
+
+    /// The UDP port in use.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Adds a peer or makes an existing one be as given. A live session survives, unless the preshared key
+    /// changes. A prefix that another peer has moves to this one.
+    pub fn set_peer(&self, peer: PeerConfig) -> Result<(), PeerError> {
+        self.control.set_peer(peer)
+    }
+
+    /// Removes a peer and its keys: its traffic stops at once. False where there was none.
+    pub fn remove_peer(&self, key: &PublicKey) -> bool {
+        self.control.remove_peer(key)
+    }
+
+    /// The node's own addresses changed: lets the peers see the new one at once, and searches for those that
+    /// do not answer.
+    pub fn network_changed(&self) {
+        self.control.network_changed();
+    }
+
+    /// Sends a datagram that is not an engine's (STUN) from the shared port.
+    pub fn send_datagram(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        self.control.send(to, datagram)
+    }
+
+    /// Counters and peers. It takes the lock of one peer after the other.
+    pub fn status(&self) -> Status {
+        let Sums { totals, datagrams, drops } = Sums::of(&self.counters.iter().map(AsRef::as_ref));
+        let now = Instant::now();
+        let mut peers: Vec<PeerStatus> =
+            self.shared.table.load().peers().filter_map(|slot| peer_status(slot, now)).collect();
+        peers.sort_unstable_by_key(|peer| peer.public_key);
+        Status { totals, datagrams, drops, peers }
+    }
+
+    /// Ends all threads, waits for them, and gives the TUN device and the port back.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for waker in &self.wakers {
+            if let Err(error) = waker.wake() {
+                tracing::error!(%error, "cannot wake a data plane worker");
+            }
+        }
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a data plane thread had panicked");
+            }
+        }
+    }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    let name = &config.tun_name;
+    // '%' makes the kernel choose a number.
+    let odd = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'%' | b':' | 0);
+    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.bytes().any(odd) {
+        return Err(StartError::TunName(name.clone()));
+    }
+    if !(MIN_MTU..=MAX_MTU).contains(&config.mtu) {
+        return Err(StartError::Mtu(config.mtu));
+    }
+    Ok(())
+}
+
+fn peer_status(slot: &PeerSlot, now: Instant) -> Option<PeerStatus> {
+    let guard = slot.peer.lock();
+    let peer = guard.as_ref()?;
+    let (received, sent) = (peer.received(), peer.sent());
+    Some(PeerStatus {
+        public_key: slot.key,
+        endpoint: peer.endpoint(),
+        last_handshake: peer.last_handshake().map(|at| now.saturating_duration_since(at)),
+        rx_packets: received.packets,
+        rx_bytes: received.bytes,
+        tx_packets: sent.packets,
+        tx_bytes: sent.bytes,
+        state: match peer.state(now) {
+            EngineState::Idle => PeerState::Idle,
+            EngineState::Connecting => PeerState::Connecting,
+            EngineState::Up => PeerState::Up,
+        },
+    })
+}

@@ -1,0 +1,181 @@
+//! UDP → demultiplexer → open → source check → TUN, a batch at a time.
+
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quinn_udp::{BATCH_SIZE, RecvMeta};
+use twinmesh_packet::IpPacket;
+use twinmesh_wireguard::{
+    Admission, Change, Device, DropReason as WireGuardDrop, MAX_REPLY_LEN, Opened, Peer, PublicKey,
+};
+
+use crate::batch::{InnerBatch, SendBatch};
+use crate::counters::DropReason;
+use crate::datagram::{DatagramKind, classify};
+use crate::event::Event;
+use crate::outbound::{Held, Ports, commit};
+use crate::table::{PeerSlot, Table};
+use crate::udp;
+
+/// With GRO the kernel may fill a buffer with up to 64 KiB of datagrams.
+const BUFFER_LEN: usize = 65_536;
+
+/// Where events go.
+pub(crate) type Events = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// The inbound half of a worker.
+pub(crate) struct Inbound {
+    storage: Box<[u8]>,
+    metas: [RecvMeta; BATCH_SIZE],
+    opened: InnerBatch,
+}
+
+/// What the handling of each datagram shares.
+struct Pass<'t, 'p> {
+    table: &'t Table,
+    device: &'t Device,
+    events: &'t Events,
+    sends: &'p mut SendBatch,
+    opened: &'p mut InnerBatch,
+    held: Held<'t>,
+    ports: Ports<'p>,
+    now: Instant,
+}
+
+impl Inbound {
+    pub(crate) fn new() -> Self {
+        Self {
+            storage: vec![0; BUFFER_LEN * BATCH_SIZE].into(),
+            metas: [RecvMeta::default(); BATCH_SIZE],
+            opened: InnerBatch::new(),
+        }
+    }
+
+    /// Carries one batch; true when the socket has no more.
+    pub(crate) fn run(
+        &mut self,
+        table: &Table,
+        device: &Device,
+        events: &Events,
+        sends: &mut SendBatch,
+        ports: Ports<'_>,
+    ) -> io::Result<bool> {
+        let mut chunks = self.storage.chunks_exact_mut(BUFFER_LEN);
+        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let count = match ports.udp.receive(&mut buffers, &mut self.metas) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let mut pass = Pass {
+            table,
+            device,
+            events,
+            sends,
+            opened: &mut self.opened,
+            held: Held::default(),
+            ports,
+            now: Instant::now(),
+        };
+        for (buffer, meta) in self.storage.chunks_exact(BUFFER_LEN).zip(self.metas.iter().take(count)) {
+            let from = udp::canonical(meta.addr);
+            let filled = buffer.get(..meta.len).unwrap_or_default();
+            if filled.is_empty() {
+                pass.datagram(from, filled);
+            }
+            for datagram in filled.chunks(meta.stride.max(1)) {
+                pass.datagram(from, datagram);
+            }
+        }
+        drop(pass);
+        self.opened.flush(ports.tun, ports.counters);
+        sends.flush(ports.udp, ports.counters);
+        Ok(count < BATCH_SIZE)
+    }
+}
+
+impl<'t> Pass<'t, '_> {
+    fn datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let kind = classify(datagram);
+        self.ports.counters.datagram(kind);
+        match kind {
+            DatagramKind::WireGuard => self.wireguard(from, datagram),
+            DatagramKind::Stun => (self.events)(Event::Stun { from, datagram: datagram.to_vec() }),
+            DatagramKind::NatKeepalive => {}
+            DatagramKind::Ike | DatagramKind::TurnChannel | DatagramKind::Esp => {
+                self.dropped(DropReason::NoEngine);
+            }
+            DatagramKind::Unknown => self.dropped(DropReason::UnknownDatagram),
+        }
+    }
+
+    fn wireguard(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let mut reply = [0; MAX_REPLY_LEN];
+        let slot = match self.device.admit(from.ip(), datagram, &mut reply) {
+            Admission::Index(index) => self.table.by_index(index).ok_or(WireGuardDrop::UnknownIndex),
+            Admission::Initiation(key) => {
+                self.table.by_key(&key).map(AsRef::as_ref).ok_or(WireGuardDrop::UnknownPeer)
+            }
+            Admission::Cookie(cookie) => {
+                self.sends.push(cookie, from, self.ports.udp, self.ports.counters);
+                Err(WireGuardDrop::UnderLoad)
+            }
+            Admission::Drop(reason) => Err(reason),
+        };
+        match slot {
+            Ok(slot) => self.open(slot, from, datagram),
+            Err(reason) => self.dropped(DropReason::WireGuard(reason)),
+        }
+    }
+
+    fn open(&mut self, slot: &'t PeerSlot, from: SocketAddr, datagram: &[u8]) {
+        let Self { table, sends, opened, held, ports, now, events, .. } = self;
+        let Some(peer) = held.take(slot) else { return ports.counters.dropped(DropReason::PeerRemoved) };
+        let (outcome, change) = peer.open(from, datagram, opened.space(ports.tun, ports.counters), *now);
+        match outcome {
+            Opened::Packet(bytes) => match check_source(bytes, slot, table) {
+                Ok(length) => opened.commit(length),
+                Err(reason) => ports.counters.dropped(reason),
+            },
+            Opened::Answer(answer) => sends.push(answer.datagram, from, ports.udp, ports.counters),
+            Opened::Nothing => {}
+            Opened::Dropped(reason) => ports.counters.dropped(DropReason::WireGuard(reason)),
+        }
+        send_waiting(peer, sends, *ports, *now);
+        if let Some(change) = change {
+            events(event(slot.key, change));
+        }
+    }
+
+    fn dropped(&self, reason: DropReason) {
+        self.ports.counters.dropped(reason);
+    }
+}
+
+/// Length of the inner packet, if its source is one that the peer may use: exactly the addresses that we
+/// would send to this peer and no other.
+fn check_source(bytes: &[u8], slot: &PeerSlot, table: &Table) -> Result<usize, DropReason> {
+    let packet = IpPacket::parse(bytes).map_err(|_| DropReason::WireGuard(WireGuardDrop::InnerMalformed))?;
+    match table.route(packet.source()) {
+        Some(owner) if std::ptr::eq(owner, slot) => Ok(packet.bytes().len()),
+        _ => Err(DropReason::SourceNotAllowed),
+    }
+}
+
+/// Sends what waited for the session.
+fn send_waiting(peer: &mut Peer, sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
+    while let Some(transmit) = peer.next_waiting(sends.slot(ports.udp, ports.counters), now) {
+        let (to, length) = (transmit.to, transmit.datagram.len());
+        commit(peer, to, length, sends, ports);
+    }
+}
+
+fn event(peer: PublicKey, change: Change) -> Event {
+    match change {
+        Change::Up(endpoint) => Event::PeerUp { peer, endpoint },
+        Change::Moved(endpoint) => Event::EndpointChanged { peer, endpoint },
+    }
+}

@@ -1,0 +1,133 @@
+//! TUN → route → peer → seal → UDP, a batch at a time.
+
+use std::io;
+use std::iter;
+use std::time::Instant;
+
+use parking_lot::MutexGuard;
+use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, write_error};
+use twinmesh_wireguard::{Destination, Peer, Sealed, Transmit};
+
+use crate::batch::{PacketBatch, SendBatch};
+use crate::counters::{Counters, DropReason};
+use crate::table::{PeerSlot, Table};
+use crate::tun::TunQueue;
+use crate::udp::UdpPort;
+
+/// What a worker has at hand for both directions.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports<'w> {
+    pub(crate) tun: &'w TunQueue,
+    pub(crate) udp: &'w UdpPort,
+    pub(crate) counters: &'w Counters,
+}
+
+/// The outbound half of a worker.
+pub(crate) struct Outbound {
+    packets: PacketBatch,
+    mtu: u16,
+}
+
+impl Outbound {
+    pub(crate) fn new(mtu: u16) -> Self {
+        // One byte more than allowed: a longer packet must be seen as such, not as a truncated one.
+        Self { packets: PacketBatch::new(usize::from(mtu) + 1), mtu }
+    }
+
+    /// Carries one batch; true when the device has no more.
+    pub(crate) fn run(&mut self, table: &Table, sends: &mut SendBatch, ports: Ports<'_>) -> io::Result<bool> {
+        let drained = self.packets.fill(ports.tun)?;
+        let now = Instant::now();
+        let mut held = Held::default();
+        for bytes in self.packets.iter() {
+            let Some((packet, slot)) = self.destination(bytes, table, ports) else { continue };
+            let Some(peer) = held.take(slot) else {
+                ports.counters.dropped(DropReason::PeerRemoved);
+                continue;
+            };
+            seal(peer, packet.bytes(), sends, ports, now);
+        }
+        drop(held);
+        sends.flush(ports.udp, ports.counters);
+        Ok(drained)
+    }
+
+    /// Finds whose packet it is; answers with ICMP if it can go nowhere.
+    fn destination<'a, 't>(
+        &self,
+        bytes: &'a [u8],
+        table: &'t Table,
+        ports: Ports<'_>,
+    ) -> Option<(IpPacket<'a>, &'t PeerSlot)> {
+        if bytes.len() > usize::from(self.mtu) {
+            self.answer_too_big(bytes, ports);
+            return None;
+        }
+        let Ok(packet) = IpPacket::parse(bytes) else {
+            ports.counters.dropped(DropReason::Malformed);
+            return None;
+        };
+        let Some(slot) = table.route(packet.destination()) else {
+            ports.counters.dropped(DropReason::NoRoute);
+            answer(&packet, IcmpError::NoRoute, ports);
+            return None;
+        };
+        Some((packet, slot))
+    }
+
+    /// Only the head was read, which is all that an ICMP error quotes.
+    fn answer_too_big(&self, head: &[u8], ports: Ports<'_>) {
+        ports.counters.dropped(DropReason::TooBig);
+        if let Ok(packet) = IpPacket::parse_truncated(head) {
+            answer(&packet, IcmpError::TooBig { mtu: self.mtu }, ports);
+        }
+    }
+}
+
+fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) {
+    let mut out = [0; MAX_ERROR_LEN];
+    if let Some(bytes) = write_error(packet, error, &mut out).and_then(|length| out.get(..length))
+        && ports.tun.write(bytes).is_err()
+    {
+        ports.counters.dropped(DropReason::TunWrite);
+    }
+}
+
+fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
+    let transmit = match peer.seal(packet, sends.slot(ports.udp, ports.counters), now) {
+        Sealed::Send(transmit) => Some(transmit),
+        Sealed::Waiting(transmit) => transmit,
+        Sealed::Dropped(reason) => return ports.counters.dropped(DropReason::WireGuard(reason)),
+    };
+    ports.counters.sent(packet.len());
+    if let Some(Transmit { to, datagram }) = transmit {
+        let length = datagram.len();
+        commit(peer, to, length, sends, ports);
+    }
+}
+
+/// Queues the datagram in the batch's slot for wherever the peer says.
+pub(crate) fn commit(peer: &Peer, to: Destination, length: usize, sends: &mut SendBatch, ports: Ports<'_>) {
+    match to {
+        Destination::Endpoint(endpoint) => {
+            sends.commit(length, iter::once(endpoint), ports.udp, ports.counters);
+        }
+        Destination::Candidates => sends.commit(length, peer.targets(), ports.udp, ports.counters),
+    }
+}
+
+/// The lock of one peer, kept from packet to packet while they concern the same one. Never two at a time:
+/// two workers could wait for each other.
+#[derive(Default)]
+pub(crate) struct Held<'t>(Option<(&'t PeerSlot, MutexGuard<'t, Option<Peer>>)>);
+
+impl<'t> Held<'t> {
+    /// The slot's peer, if it was not removed.
+    pub(crate) fn take(&mut self, slot: &'t PeerSlot) -> Option<&mut Peer> {
+        if self.0.as_ref().is_none_or(|(held, _)| !std::ptr::eq(*held, slot)) {
+            self.0 = None;
+            self.0 = Some((slot, slot.peer.lock()));
+        }
+        self.0.as_mut().and_then(|(_, guard)| guard.as_mut())
+    }
+}

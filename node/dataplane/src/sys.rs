@@ -1,0 +1,109 @@
+//! The system calls that neither `std` nor `nix` offers in a safe and sound form: making TUN queues, and
+//! `sendmmsg` (that of `nix` reads addresses that no send ever wrote).
+//!
+//! Everything unsafe of the data plane is here, and each function is safe to call.
+#![expect(unsafe_code, reason = "ioctl and sendmmsg take pointers")]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use socket2::SockAddr;
+
+/// Datagrams that one call of [`send_messages`] takes.
+pub(crate) const MAX_MESSAGES: usize = 64;
+
+/// Whether a TUN queue may join a device that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// The device must be new: `EBUSY` where it exists. Without this a second program would silently
+    /// become another queue of the first one's device.
+    Exclusive,
+    Join,
+}
+
+/// Opens a non-blocking queue of the TUN device `name`: bare IP packets, one for each read and write.
+/// `IFF_VNET_HDR` and `TUNSETOFFLOAD` belong here once super-packets are cut and joined.
+pub(crate) fn open_tun_queue(name: &str, creation: Creation) -> io::Result<File> {
+    let file =
+        OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
+    let mut flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE;
+    if creation == Creation::Exclusive {
+        flags |= libc::IFF_TUN_EXCL;
+    }
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_flags = low_16_bits(flags);
+    // SAFETY: TUNSETIFF reads and writes one `ifreq`, which `request` is, during the call only.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    Ok(file)
+}
+
+/// Sets an interface's MTU; `socket` may be any.
+pub(crate) fn set_mtu(socket: BorrowedFd<'_>, name: &str, mtu: u16) -> io::Result<()> {
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_mtu = mtu.into();
+    // SAFETY: SIOCSIFMTU reads one `ifreq` with `ifru_mtu` set, which `request` is.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFMTU as libc::Ioctl, &raw const request) })
+}
+
+/// Brings an interface up; `socket` may be any.
+pub(crate) fn set_up(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    let mut request = interface_request(name)?;
+    // SAFETY: SIOCGIFFLAGS reads the name in one `ifreq` and writes `ifru_flags`.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as libc::Ioctl, &raw mut request) })?;
+    // SAFETY: the call above has set `ifru_flags`.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | low_16_bits(libc::IFF_UP);
+    // SAFETY: SIOCSIFFLAGS reads one `ifreq` with `ifru_flags` set, which `request` is.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request) })
+}
+
+/// Sends up to [`MAX_MESSAGES`] datagrams; returns how many went, at least one. An error concerns the first.
+pub(crate) fn send_messages<'a>(
+    socket: BorrowedFd<'_>,
+    messages: impl Iterator<Item = (&'a SockAddr, &'a [u8])>,
+) -> io::Result<usize> {
+    // SAFETY: zero bytes are a valid `iovec` and a valid `mmsghdr`: null pointers with lengths of 0.
+    let mut pieces: [libc::iovec; MAX_MESSAGES] = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut headers: [libc::mmsghdr; MAX_MESSAGES] = unsafe { mem::zeroed() };
+    let mut count = 0;
+    for ((piece, header), (to, datagram)) in pieces.iter_mut().zip(&mut headers).zip(messages) {
+        // The kernel only reads through these pointers, although their types say otherwise.
+        *piece = libc::iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() };
+        header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
+        header.msg_hdr.msg_namelen = to.len();
+        header.msg_hdr.msg_iov = piece;
+        header.msg_hdr.msg_iovlen = 1;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers point to one `iovec` each in `pieces`, to addresses and to datagrams
+    // that are borrowed for 'a; all outlive the call. The kernel writes `msg_len` of the headers only.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+fn interface_request(name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: zero bytes are a valid `ifreq`: an empty name and integers of 0.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    // The last byte stays 0.
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    Ok(request)
+}
+
+/// Interface flags are defined as `int` and passed as `short`.
+fn low_16_bits(flags: libc::c_int) -> libc::c_short {
+    let [.., high, low] = flags.to_be_bytes();
+    libc::c_short::from_be_bytes([high, low])
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,216 @@
+//! The UDP port: one socket for each worker, among which the kernel spreads senders by their address.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
+use quinn_udp::{RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::error::StartError;
+use crate::holder;
+use crate::sys;
+
+/// What a burst at 10 Gb/s fills in some milliseconds.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// How long a sender waits for room in the socket's buffer before it drops.
+const SEND_PATIENCE_MS: u8 = 5;
+
+/// One socket of the port.
+pub(crate) struct UdpPort {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    family: Family,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// `[::]`, IPv4 as mapped addresses (RFC 4291 §2.5.5.2).
+    DualStack,
+    V4,
+}
+
+impl UdpPort {
+    /// Opens `count` sockets on the port, 0 for any free one.
+    pub(crate) fn open(port: u16, count: usize) -> Result<Vec<Self>, StartError> {
+        let failed = |port| move |source| StartError::Udp { port, source };
+        // The first socket binds alone and only then lets others in. With SO_REUSEPORT from the start, a
+        // second agent of the same user would get half of our datagrams instead of an error.
+        let (first, family) = match bind(port, Family::DualStack, false) {
+            Ok(socket) => (socket, Family::DualStack),
+            Err(error) if is_without_ipv6(&error) => {
+                (bind(port, Family::V4, false).map_err(|error| busy(port, error))?, Family::V4)
+            }
+            Err(error) => return Err(busy(port, error)),
+        };
+        let port = UdpSocket::from(first.try_clone().map_err(failed(port))?)
+            .local_addr()
+            .map_err(failed(port))?
+            .port();
+        first.set_reuse_port(true).map_err(failed(port))?;
+        let mut sockets = vec![first];
+        for _ in 1..count {
+            sockets.push(bind(port, family, true).map_err(failed(port))?);
+        }
+        sockets
+            .into_iter()
+            .map(|socket| Self::new(socket, family))
+            .collect::<io::Result<_>>()
+            .map_err(failed(port))
+    }
+
+    fn new(socket: Socket, family: Family) -> io::Result<Self> {
+        // Beyond the system's limit with CAP_NET_ADMIN, up to it without.
+        if setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).is_err() {
+            socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+        }
+        if setsockopt(&socket, sockopt::SndBufForce, &SOCKET_BUFFER).is_err() {
+            socket.set_send_buffer_size(SOCKET_BUFFER)?;
+        }
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket: socket.into(), state, family })
+    }
+
+    /// A second handle to the same socket, for another thread.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Self::new(self.socket.try_clone()?.into(), self.family)
+    }
+
+    pub(crate) fn port(&self) -> io::Result<u16> {
+        Ok(self.socket.local_addr()?.port())
+    }
+
+    /// Receives into buffers, each of which may get several datagrams of equal size from one sender (GRO).
+    pub(crate) fn receive(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> io::Result<usize> {
+        self.state.recv((&self.socket).into(), buffers, metas)
+    }
+
+    /// The address in the form that the socket takes; `None` for IPv6 where the node has none.
+    pub(crate) fn address(&self, to: SocketAddr) -> Option<SockAddr> {
+        match (self.family, to) {
+            (Family::DualStack, SocketAddr::V4(v4)) => {
+                Some(SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into())
+            }
+            (Family::DualStack, SocketAddr::V6(v6)) => Some(v6.into()),
+            (Family::V4, SocketAddr::V4(v4)) => Some(v4.into()),
+            (Family::V4, SocketAddr::V6(_)) => None,
+        }
+    }
+
+    /// Sends the datagrams after the first `sent`, and counts there how many went; waits a little for room.
+    /// An error concerns the one after them.
+    pub(crate) fn send<'a>(
+        &self,
+        messages: &(impl Iterator<Item = (&'a SockAddr, &'a [u8])> + Clone),
+        sent: &mut usize,
+    ) -> io::Result<()> {
+        loop {
+            let mut rest = messages.clone().skip(*sent).peekable();
+            if rest.peek().is_none() {
+                return Ok(());
+            }
+            match sys::send_messages(self.socket.as_fd(), rest) {
+                Ok(count) => *sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+                    if poll(&mut waiting, PollTimeout::from(SEND_PATIENCE_MS))? == 0 {
+                        return Err(error);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsRawFd for UdpPort {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl AsFd for UdpPort {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The sender's address as people write it: IPv4, not mapped into IPv6.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn bind(port: u16, family: Family, shared: bool) -> io::Result<Socket> {
+    let (domain, any) = match family {
+        Family::DualStack => (Domain::IPV6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+        Family::V4 => (Domain::IPV4, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+    };
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    if family == Family::DualStack {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_port(shared)?;
+    socket.bind(&SocketAddr::new(any, port).into())?;
+    Ok(socket)
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
+}
+
+fn busy(port: u16, source: io::Error) -> StartError {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        StartError::PortBusy { port, pid: holder::of_udp_port(port) }
+    } else {
+        StartError::Udp { port, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_refused_with_the_holder_even_to_ourselves() {
+        let sockets = UdpPort::open(0, 3).unwrap();
+        let port = sockets[0].port().unwrap();
+        assert!(sockets.iter().all(|socket| socket.port().unwrap() == port));
+        let error = UdpPort::open(port, 1).err().unwrap();
+        assert_eq!(error.to_string(), format!("UDP port {port} is in use by process {}", std::process::id()));
+    }
+
+    #[test]
+    fn datagrams_of_both_families_arrive_with_plain_addresses() {
+        let sender = UdpPort::open(0, 1).unwrap().remove(0);
+        let receiver = UdpPort::open(0, 1).unwrap().remove(0);
+        let port = receiver.port().unwrap();
+        for ip in ["127.0.0.1", "::1"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            let to = sender.address(SocketAddr::new(ip, port)).unwrap();
+            let mut sent = 0;
+            sender.send(&[(&to, b"one".as_slice()), (&to, b"two")].into_iter(), &mut sent).unwrap();
+            assert_eq!(sent, 2);
+            let mut storage = vec![[0; 4096]; 2];
+            let mut metas = [RecvMeta::default(); 2];
+            let mut total = 0;
+            while total < 6 {
+                let mut buffers: Vec<_> = storage.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+                let mut waiting = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
+                assert_eq!(poll(&mut waiting, PollTimeout::from(5000u16)), Ok(1));
+                let count = receiver.receive(&mut buffers, &mut metas).unwrap();
+                for meta in &metas[..count] {
+                    assert_eq!(canonical(meta.addr), SocketAddr::new(ip, sender.port().unwrap()));
+                    total += meta.len;
+                }
+            }
+        }
+    }
+}

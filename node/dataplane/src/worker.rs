@@ -1,0 +1,103 @@
+//! One worker thread: a TUN queue and a UDP socket, served in turns.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token, Waker};
+use std::os::fd::AsRawFd as _;
+use twinmesh_wireguard::Device;
+
+use crate::batch::SendBatch;
+use crate::counters::{Counters, DropReason};
+use crate::inbound::{Events, Inbound};
+use crate::outbound::{Outbound, Ports};
+use crate::table::Table;
+use crate::tun::TunQueue;
+use crate::udp::UdpPort;
+
+const TUN: Token = Token(0);
+const UDP: Token = Token(1);
+const STOP: Token = Token(2);
+
+/// What all threads of a data plane share. Nothing in it is written per packet.
+pub(crate) struct Shared {
+    pub(crate) device: Device,
+    pub(crate) table: Arc<ArcSwap<Table>>,
+    pub(crate) events: Events,
+    pub(crate) mtu: u16,
+    pub(crate) stop: AtomicBool,
+}
+
+/// A worker before it runs.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    tun: TunQueue,
+    udp: UdpPort,
+    poll: Poll,
+}
+
+impl Worker {
+    /// Registers both descriptors; the waker interrupts the wait so that the worker sees `shared.stop`.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        counters: Arc<Counters>,
+        tun: TunQueue,
+        udp: UdpPort,
+    ) -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut SourceFd(&tun.as_raw_fd()), TUN, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&udp.as_raw_fd()), UDP, Interest::READABLE)?;
+        let waker = Waker::new(poll.registry(), STOP)?;
+        Ok((Self { shared, counters, tun, udp, poll }, waker))
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut outbound = Outbound::new(self.shared.mtu);
+        let mut inbound = Inbound::new();
+        let mut sends = SendBatch::new(self.shared.mtu.into());
+        let mut table = Cache::new(Arc::clone(&self.shared.table));
+        let mut events = mio::Events::with_capacity(4);
+        // The poll tells of each arrival once, so what was not drained is remembered here.
+        let (mut tun_ready, mut udp_ready) = (true, true);
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let ports = Ports { tun: &self.tun, udp: &self.udp, counters: &self.counters };
+            if udp_ready {
+                let table = table.load();
+                let run = inbound.run(table, &self.shared.device, &self.shared.events, &mut sends, ports);
+                udp_ready = !drained(run, "UDP", &self.counters);
+            }
+            if tun_ready {
+                let run = outbound.run(table.load(), &mut sends, ports);
+                tun_ready = !drained(run, "TUN", &self.counters);
+            }
+            let patience = (tun_ready || udp_ready).then_some(Duration::ZERO);
+            match self.poll.poll(&mut events, patience) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "a data plane worker cannot wait for packets and ends");
+                    return;
+                }
+            }
+            for event in &events {
+                tun_ready |= event.token() == TUN;
+                udp_ready |= event.token() == UDP;
+            }
+        }
+    }
+}
+
+/// Whether to wait for the next arrival. After an error too: a device that is gone must not be asked forever.
+fn drained(run: io::Result<bool>, port: &'static str, counters: &Counters) -> bool {
+    run.unwrap_or_else(|error| {
+        tracing::debug!(port, %error, "receiving failed");
+        counters.dropped(DropReason::ReceiveFailed);
+        true
+    })
+}
