@@ -28,6 +28,8 @@ const SEARCH_TIME: Duration = Duration::from_secs(10);
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Age at which a session is refused (REJECT_AFTER_TIME).
 const REJECT_AFTER_TIME: Duration = Duration::from_mins(3);
+/// Age at which its initiator renews it (REKEY_AFTER_TIME).
+const REKEY_AFTER_TIME: Duration = Duration::from_mins(2);
 /// Packets that wait for a handshake at most; `boringtun` would drop more without a word.
 const MAX_WAITING: usize = 256;
 
@@ -72,6 +74,8 @@ pub struct Peer {
     /// Receiver index of the newest session that an authentic message came under.
     session: Option<u32>,
     last_handshake: Option<Instant>,
+    /// That session's handshake was ours.
+    is_initiator: bool,
     /// Counter limits say that a new session is due.
     rekey_due: bool,
     exhausted: bool,
@@ -102,6 +106,7 @@ impl Peer {
             attempt: None,
             session: None,
             last_handshake: None,
+            is_initiator: false,
             rekey_due: false,
             exhausted: false,
             waiting: 0,
@@ -245,7 +250,7 @@ impl Peer {
         if self.search_is_due(now) {
             return self.initiate(out, true, now);
         }
-        if self.rekey_due || (self.keepalive.is_some() && self.attempt.is_none() && !self.has_session()) {
+        if self.rekey_due || self.keepalive_needs_session(now) {
             self.rekey_due = false;
             return self.initiate(out, false, now);
         }
@@ -335,7 +340,8 @@ impl Peer {
         (self.paths.heard(from, data) && self.is_up(now)).then_some(Change::Moved(from))
     }
 
-    /// The first authentic message under a new session.
+    /// The first authentic message under a new session: the response to our initiation, or the initiator's
+    /// first data.
     fn confirmed(
         &mut self,
         receiver: u32,
@@ -346,6 +352,7 @@ impl Peer {
         let was_up = self.is_up(now);
         self.session = Some(receiver);
         self.last_handshake = Some(now);
+        self.is_initiator = data.is_none();
         self.attempt = None;
         self.exhausted = false;
         let moved = self.paths.heard(from, data);
@@ -380,6 +387,14 @@ impl Peer {
         let everywhere = attempt.everywhere || now.duration_since(attempt.since) >= ANSWER_TIME;
         let to = if everywhere { Destination::Candidates } else { self.destination() };
         Transmit { to, datagram }
+    }
+
+    /// Keepalives are not to end with the session. `boringtun` renews one for the sake of data only.
+    fn keepalive_needs_session(&self, now: Instant) -> bool {
+        let is_old = self.last_handshake.is_some_and(|at| now.duration_since(at) >= REKEY_AFTER_TIME);
+        self.keepalive.is_some()
+            && self.attempt.is_none()
+            && (!self.has_session() || (self.is_initiator && is_old))
     }
 
     fn search_is_due(&self, now: Instant) -> bool {

@@ -51,6 +51,9 @@ fn a_session_is_renewed_after_its_messages_and_refused_after_its_last() {
     }
     assert_eq!(a.seal(&PACKET, &mut to_b, now), Sealed::Dropped(DropReason::CounterExhausted));
 
+    // An initiation must be newer than the last.
+    #[cfg(feature = "mock-clock")]
+    mock_instant::MockClock::advance(Duration::from_millis(1));
     let init = a.tick(&mut to_b, now).expect("the new session is due");
     let mut cookie = [0; MAX_REPLY_LEN];
     let admission = device_b.admit(address(1).ip(), init.datagram, &mut cookie);
