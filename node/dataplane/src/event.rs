@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use twinmesh_wireguard::PublicKey;
 
-/// Reported from a worker thread: the receiver must not block.
+/// Reported from a worker thread, which waits for the receiver: it must be quick. It may call the data plane,
+/// but for its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

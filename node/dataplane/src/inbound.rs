@@ -30,13 +30,14 @@ pub(crate) struct Inbound {
     storage: Box<[u8]>,
     metas: [RecvMeta; BATCH_SIZE],
     opened: InnerBatch,
+    news: Vec<Event>,
 }
 
 /// What the handling of each datagram shares.
 struct Pass<'t, 'p> {
     table: &'t Table,
     device: &'t Device,
-    events: &'t Events,
+    news: &'p mut Vec<Event>,
     sends: &'p mut SendBatch,
     opened: &'p mut InnerBatch,
     held: Held<'t>,
@@ -50,6 +51,7 @@ impl Inbound {
             storage: vec![0; BUFFER_LEN * BATCH_SIZE].into(),
             metas: [RecvMeta::default(); BATCH_SIZE],
             opened: InnerBatch::new(),
+            news: Vec::new(),
         }
     }
 
@@ -73,7 +75,7 @@ impl Inbound {
         let mut pass = Pass {
             table,
             device,
-            events,
+            news: &mut self.news,
             sends,
             opened: &mut self.opened,
             held: Held::default(),
@@ -91,6 +93,8 @@ impl Inbound {
             }
         }
         drop(pass);
+        // Not before the last peer's lock is released: the receiver may call back.
+        self.news.drain(..).for_each(|event| events(event));
         self.opened.flush(ports.tun, ports.counters);
         sends.flush(ports.udp, ports.counters);
         Ok(count < BATCH_SIZE)
@@ -103,7 +107,7 @@ impl<'t> Pass<'t, '_> {
         self.ports.counters.datagram(kind);
         match kind {
             DatagramKind::WireGuard => self.wireguard(from, datagram),
-            DatagramKind::Stun => (self.events)(Event::Stun { from, datagram: datagram.to_vec() }),
+            DatagramKind::Stun => self.news.push(Event::Stun { from, datagram: datagram.to_vec() }),
             DatagramKind::NatKeepalive => {}
             DatagramKind::Ike | DatagramKind::TurnChannel | DatagramKind::Esp => {
                 self.dropped(DropReason::NoEngine);
@@ -132,7 +136,7 @@ impl<'t> Pass<'t, '_> {
     }
 
     fn open(&mut self, slot: &'t PeerSlot, from: SocketAddr, datagram: &[u8]) {
-        let Self { table, sends, opened, held, ports, now, events, .. } = self;
+        let Self { table, sends, opened, held, ports, now, news, .. } = self;
         let Some(peer) = held.take(slot) else { return ports.counters.dropped(DropReason::PeerRemoved) };
         let (outcome, change) = peer.open(from, datagram, opened.space(ports.tun, ports.counters), *now);
         match outcome {
@@ -146,7 +150,7 @@ impl<'t> Pass<'t, '_> {
         }
         send_waiting(peer, sends, *ports, *now);
         if let Some(change) = change {
-            events(event(slot.key, change));
+            news.push(event(slot.key, change));
         }
     }
 

@@ -71,3 +71,17 @@ impl AsRawFd for TunQueue {
         self.0.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_of_having_no_tun_says_what_to_do() {
+        let message = |errno: Errno| opening("mesh0", errno.into()).to_string();
+        assert!(message(Errno::ENOENT).contains("modprobe tun"));
+        assert!(message(Errno::ENOENT).contains("--device /dev/net/tun"));
+        assert!(message(Errno::EPERM).contains("setcap cap_net_admin+ep"));
+        assert!(message(Errno::EBUSY).contains("mesh0"));
+    }
+}

@@ -1,6 +1,7 @@
 //! One worker thread: a TUN queue and a UDP socket, served in turns.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,7 +9,6 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
-use std::os::fd::AsRawFd as _;
 use twinmesh_wireguard::Device;
 
 use crate::batch::SendBatch;

@@ -10,8 +10,9 @@ pub const MAX_CANDIDATES: usize = 8;
 
 /// Sent data without an authentic answer for this long, soon after a change, means the path is gone.
 const ANSWER_TIME: Duration = Duration::from_millis(1500);
-/// How long after a change the path stays under suspicion.
-const SUSPICION_TIME: Duration = Duration::from_secs(30);
+/// How long after a change the path stays under suspicion: the life of a session. A new one is looked for
+/// everywhere anyway.
+const SUSPICION_TIME: Duration = Duration::from_mins(3);
 
 /// Candidates and the confirmed endpoint of one peer.
 #[derive(Debug, Default)]
@@ -57,7 +58,9 @@ impl Paths {
         let changed = new != self.candidates;
         if changed {
             self.candidates = new;
-            self.suspect(now);
+            if self.endpoint.is_some() {
+                self.suspect(now);
+            }
         }
         changed
     }
@@ -148,7 +151,7 @@ mod tests {
         let mut paths = Paths::default();
         paths.heard(address(1), None);
         paths.sent_data(start);
-        assert!(!paths.is_lost(after(60_000)), "nothing had changed");
+        assert!(!paths.is_lost(after(2000)), "nothing had changed");
 
         paths.set_candidates(&[address(2)], start);
         assert!(!paths.is_lost(after(1000)), "nothing was sent");

@@ -58,7 +58,7 @@ pub struct PeerSettings {
 struct Attempt {
     since: Instant,
     last_sent: Instant,
-    /// The confirmed endpoint, if there is one, is in doubt.
+    /// The peer is being looked for at all its addresses.
     everywhere: bool,
 }
 
@@ -380,12 +380,14 @@ impl Peer {
         Some(Transmit { to: if everywhere { Destination::Candidates } else { transmit.to }, ..transmit })
     }
 
-    /// Notes an initiation that was just made, and says where it goes.
+    /// Notes an initiation that was just made, and says where it goes: without a session the last endpoint
+    /// is only a guess.
     fn initiation<'b>(&mut self, datagram: &'b [u8], now: Instant) -> Transmit<'b> {
+        let is_lost = !self.has_session();
         let attempt = self.attempt.get_or_insert(Attempt { since: now, last_sent: now, everywhere: false });
         attempt.last_sent = now;
-        let everywhere = attempt.everywhere || now.duration_since(attempt.since) >= ANSWER_TIME;
-        let to = if everywhere { Destination::Candidates } else { self.destination() };
+        attempt.everywhere |= is_lost || now.duration_since(attempt.since) >= ANSWER_TIME;
+        let to = if attempt.everywhere { Destination::Candidates } else { self.destination() };
         Transmit { to, datagram }
     }
 
@@ -399,7 +401,7 @@ impl Peer {
 
     fn search_is_due(&self, now: Instant) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| {
-            (attempt.everywhere || self.paths.endpoint().is_none())
+            attempt.everywhere
                 && now.duration_since(attempt.since) < SEARCH_TIME
                 && now.duration_since(attempt.last_sent) >= SEARCH_INTERVAL
         })
