@@ -60,6 +60,11 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether bytes of an unfinished message are left: a stream that ends now was cut short.
+    pub fn is_mid_message(&self) -> bool {
+        self.consumed < self.buffer.len()
+    }
+
     /// The next whole message, or `None` when more bytes are needed.
     pub fn next_message<M: Message>(&mut self) -> Result<Option<M>, FrameError> {
         let rest = self.buffer.get(self.consumed..).unwrap_or_default();

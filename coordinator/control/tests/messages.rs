@@ -175,6 +175,20 @@ fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
     assert_eq!(error, FrameError::TooLong { length: u32::MAX as usize, limit: MAX_NODE_FRAME });
 }
 
+#[test]
+fn a_stream_that_ends_within_a_message_is_seen_to() {
+    let frame = encode(&NodeMessage::Ack(Ack { revision: Revision(7) }));
+    for cut in 1..frame.len() {
+        let mut reader = FrameReader::default();
+        reader.push(&frame[..cut]);
+        assert_eq!(reader.next_message::<NodeMessage>(), Ok(None));
+        assert!(reader.is_mid_message(), "{cut}");
+        reader.push(&frame[cut..]);
+        assert!(reader.next_message::<NodeMessage>().unwrap().is_some());
+        assert!(!reader.is_mid_message(), "{cut}");
+    }
+}
+
 fn frame(kind: &str, body: &ciborium::Value) -> Vec<u8> {
     let mut inner = Vec::new();
     ciborium::into_writer(body, &mut inner).unwrap();

@@ -1,0 +1,71 @@
+//! The command line.
+
+mod arguments;
+mod client;
+mod node;
+mod output;
+mod peer;
+mod serve;
+mod token;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::serve::ServeError;
+use arguments::{Command, CommandLine};
+use client::ClientError;
+
+/// A command that failed: exit status 1.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("no random numbers from the operating system")]
+    Random,
+    #[error("cannot write the output: {0}")]
+    Output(#[source] io::Error),
+    #[error("cannot catch signals: {0}")]
+    Signals(#[source] io::Error),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+/// Runs the program: 0 done, 1 failed, 2 bad usage.
+pub fn main() -> ExitCode {
+    let CommandLine { command } = CommandLine::parse();
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Token(command) => wait_for(token::run(command)),
+        Command::Node(command) => wait_for(node::run(command)),
+        Command::Peer(command) => wait_for(peer::run(command)),
+        Command::Openapi => output::json(&crate::http::openapi_document()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut CommandLine::command(), "twinmesh-coordinator", &mut script);
+            output::bytes(&script)
+        }
+        Command::Version => output::text(concat!("twinmesh-coordinator ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn wait_for(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,79 @@
+//! `node list|show|remove`
+
+use super::arguments::NodeCommand;
+use super::client::{Client, segment};
+use super::output::{list, or_dash};
+use super::{CommandError, output};
+use crate::http::{NodeList, NodeView};
+
+pub(super) async fn run(command: NodeCommand) -> Result<(), CommandError> {
+    match command {
+        NodeCommand::List { json, server } => {
+            let nodes: NodeList = Client::new(&server)?.get("/api/v1/nodes").await?;
+            if json {
+                return output::json(&nodes);
+            }
+            let rows: Vec<_> = nodes
+                .nodes
+                .iter()
+                .map(|node| {
+                    let ipv4 = node.addresses.first().copied();
+                    vec![
+                        node.id.to_string(),
+                        node.name.clone(),
+                        node.kind.clone(),
+                        or_dash(ipv4),
+                        connection(node),
+                        or_dash(node.endpoints.first().map(|endpoint| endpoint.address)),
+                        or_dash(node.version.clone()),
+                        list(&node.tags),
+                    ]
+                })
+                .collect();
+            output::table(
+                &["ID", "NAME", "KIND", "ADDRESS", "CONNECTED", "ENDPOINT", "VERSION", "TAGS"],
+                &rows,
+            )
+        }
+        NodeCommand::Show { node, json, server } => {
+            let node: NodeView = Client::new(&server)?.get(&path(&node)).await?;
+            if json { output::json(&node) } else { show(&node) }
+        }
+        NodeCommand::Remove { node, server } => {
+            Client::new(&server)?.delete(&path(&node)).await?;
+            output::text(&format!("{node} is removed\n"))
+        }
+    }
+}
+
+pub(super) fn path(node: &str) -> String {
+    format!("/api/v1/nodes/{}", segment(node))
+}
+
+fn connection(node: &NodeView) -> String {
+    match (node.connected, node.last_seen_at) {
+        (Some(true), _) => "yes".to_owned(),
+        (Some(false), Some(at)) => format!("no, since {at}"),
+        (Some(false), None) => "no".to_owned(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn show(node: &NodeView) -> Result<(), CommandError> {
+    let endpoints: Vec<_> =
+        node.endpoints.iter().map(|endpoint| format!("{} ({})", endpoint.address, endpoint.kind)).collect();
+    let rows = [
+        ("name", node.name.clone()),
+        ("id", node.id.to_string()),
+        ("kind", node.kind.clone()),
+        ("connected", connection(node)),
+        ("addresses", list(&node.addresses)),
+        ("allowed IPs", list(&node.allowed_ips)),
+        ("WireGuard key", node.wireguard_key.to_string()),
+        ("endpoints", list(&endpoints)),
+        ("tags", list(&node.tags)),
+        ("version", or_dash(node.version.clone())),
+        ("joined", node.created_at.to_string()),
+    ];
+    output::text(&rows.iter().map(|(name, value)| format!("{name:<15}{value}\n")).collect::<String>())
+}

@@ -1,0 +1,237 @@
+//! One node's connection: greeting, then its map's changes to it and its reports from it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use quinn::{Incoming, ReadError, WriteError};
+use tokio::time::{Instant, sleep_until, timeout};
+use twinmesh_control::{
+    CoordinatorMessage, Endpoint, FrameError, NodeId, NodeMessage, RefusalCode, Report, Revision, Revoked,
+    Welcome, peer_identity,
+};
+
+use super::greeting::{admit, greet, refusal, unavailable};
+use super::stream::Stream;
+use super::{GREETING_TIMEOUT, Greetings};
+use crate::mesh::Mesh;
+use crate::network::Update;
+
+/// Changes that come this close together go to a node as one delta.
+const GATHER: Duration = Duration::from_millis(25);
+/// How long after a failure to try again to store where a node can be reached: it says so once only.
+const STORE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Why a connection ended. All of it is the node's affair or the network's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error("no greeting within {} s", GREETING_TIMEOUT.as_secs())]
+    Silent,
+    #[error("the node showed no identity key")]
+    NoIdentity,
+    #[error("{0}")]
+    Connection(#[from] quinn::ConnectionError),
+    #[error("reading: {0}")]
+    Read(#[from] ReadError),
+    #[error("writing: {0}")]
+    Write(#[from] WriteError),
+    #[error("the node does not read what it is told")]
+    Stuck,
+    #[error("the node's first message was neither hello nor enrol")]
+    NoGreeting,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("refused: {0}")]
+    Refused(RefusalCode),
+    #[error("the node hung up before its first message")]
+    Finished,
+    #[error("the stream ends within a message")]
+    CutShort,
+}
+
+impl ConnectionError {
+    /// Whether the node speaks our protocol wrongly, and is told so.
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self, Self::Frame(_) | Self::CutShort)
+    }
+}
+
+/// Serves one node until its connection ends.
+pub(super) async fn serve(incoming: Incoming, greetings: Greetings) -> Result<(), ConnectionError> {
+    let remote = incoming.remote_address();
+    let greeting = async {
+        let connection = incoming.await?;
+        let identity = connection
+            .peer_identity()
+            .and_then(|any| any.downcast::<Vec<rustls_pki_types::CertificateDer<'static>>>().ok())
+            .and_then(|certificates| peer_identity(&certificates))
+            .ok_or(ConnectionError::NoIdentity)?;
+        let (outgoing, incoming) = connection.accept_bi().await?;
+        let mut stream = Stream::new(outgoing, incoming);
+        let first = match stream.receive().await {
+            Ok(Some(first)) => first,
+            Ok(None) => return Err(ConnectionError::Finished),
+            Err(error) => return Err(stream.blame(error).await),
+        };
+        Ok((connection, identity, stream, first))
+    };
+    let (connection, identity, mut stream, first) =
+        timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| ConnectionError::Silent)??;
+
+    let greeted = match first {
+        NodeMessage::Hello(hello) => {
+            let have = hello.revision;
+            greet(&greetings.mesh, identity, hello).await.map(|id| (id, have))
+        }
+        NodeMessage::Enrol(enrol) => admit(&greetings.mesh, identity, enrol).await.map(|id| (id, None)),
+        NodeMessage::Report(_)
+        | NodeMessage::Ack(_)
+        | NodeMessage::Leave(_)
+        | NodeMessage::Unknown(_)
+        | _ => Err(refusal(RefusalCode::ProtocolViolation, ConnectionError::NoGreeting.to_string())),
+    };
+    let (id, have) = match greeted {
+        Ok(greeted) => greeted,
+        Err(refusal) => {
+            tracing::info!(%remote, identity = %identity.fingerprint(), code = %refusal.code, "a node was refused");
+            let code = refusal.code.clone();
+            stream.last_word(refusal.into()).await;
+            return Err(ConnectionError::Refused(code));
+        }
+    };
+
+    tracing::debug!(node = %id, %remote, "a node is connected");
+    let presence = Present::new(&greetings.mesh, id);
+    let welcome = Welcome {
+        id,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: BTreeSet::new(),
+        stun_port: Some(greetings.stun_port),
+    };
+    let served = match stream.send(&welcome.into()).await {
+        Ok(()) => converse(&mut stream, &greetings.mesh, id, have).await,
+        Err(error) => Err(error),
+    };
+    connection.close(0_u32.into(), b"done");
+    presence.end().await;
+    served
+}
+
+/// Counts a node as connected for as long as it lives, also if the task is dropped.
+struct Present {
+    mesh: Mesh,
+    id: NodeId,
+    ended: bool,
+}
+
+impl Present {
+    fn new(mesh: &Mesh, id: NodeId) -> Self {
+        mesh.connected(id);
+        Self { mesh: mesh.clone(), id, ended: false }
+    }
+
+    async fn end(mut self) {
+        self.ended = true;
+        self.mesh.disconnected(self.id).await;
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.mesh.hung_up(self.id);
+        }
+    }
+}
+
+/// Tells the node what changes and hears its reports, until it hangs up, leaves or is removed.
+async fn converse(
+    stream: &mut Stream,
+    mesh: &Mesh,
+    id: NodeId,
+    mut have: Option<Revision>,
+) -> Result<(), ConnectionError> {
+    let mut revisions = mesh.revisions();
+    let mut told = Instant::now();
+    // The first update is due now.
+    let mut due = Some(told);
+    let mut unstored = Unstored::default();
+    loop {
+        // Each branch only receives or sleeps, and so loses nothing when another one wins.
+        tokio::select! {
+            changed = revisions.changed(), if due.is_none() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                due = Some(Instant::now().max(told + GATHER));
+            }
+            () = sleep_until(due.unwrap_or(told)), if due.is_some() => {
+                due = None;
+                revisions.mark_unchanged();
+                let (message, now_at) = match mesh.update(id, have) {
+                    None => {
+                        let reason = "it was removed from the network by an administrator".to_owned();
+                        stream.last_word(Revoked { reason }.into()).await;
+                        return Ok(());
+                    }
+                    Some(Update::Nothing) => continue,
+                    Some(Update::Delta(delta)) => {
+                        let to = delta.to;
+                        (CoordinatorMessage::from(delta), to)
+                    }
+                    Some(Update::Snapshot(map)) => {
+                        let revision = map.revision;
+                        (CoordinatorMessage::from(map), revision)
+                    }
+                };
+                stream.send(&message).await?;
+                have = Some(now_at);
+                told = Instant::now();
+            }
+            () = sleep_until(unstored.again_at.unwrap_or(told)), if unstored.again_at.is_some() => {
+                unstored = store_endpoints(mesh, id, unstored.endpoints).await;
+            }
+            received = stream.receive() => match received {
+                Ok(Some(NodeMessage::Report(Report { endpoints, tunnels }))) => {
+                    mesh.report_tunnels(id, tunnels);
+                    unstored = store_endpoints(mesh, id, endpoints).await;
+                }
+                Ok(Some(NodeMessage::Leave(_))) => {
+                    match mesh.remove(id).await {
+                        Ok(_) => tracing::info!(node = %id, "a node has left"),
+                        Err(error) => {
+                            stream.last_word(unavailable(&error).into()).await;
+                        }
+                    }
+                    return Ok(());
+                }
+                Ok(Some(NodeMessage::Ack(ack))) => tracing::trace!(node = %id, revision = %ack.revision, "acknowledged"),
+                Ok(Some(NodeMessage::Hello(_) | NodeMessage::Enrol(_))) => {
+                    let again = refusal(RefusalCode::ProtocolViolation, "a second greeting on one connection".to_owned());
+                    stream.last_word(again.into()).await;
+                    return Err(ConnectionError::Refused(RefusalCode::ProtocolViolation));
+                }
+                // Words of a later version that this one does not know.
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(stream.blame(error).await),
+            },
+        }
+    }
+}
+
+/// Endpoints that the store did not take yet.
+#[derive(Default)]
+struct Unstored {
+    endpoints: Vec<Endpoint>,
+    again_at: Option<Instant>,
+}
+
+async fn store_endpoints(mesh: &Mesh, id: NodeId, endpoints: Vec<Endpoint>) -> Unstored {
+    match mesh.report_endpoints(id, endpoints.clone()).await {
+        Ok(()) => Unstored::default(),
+        Err(error) => {
+            tracing::error!(%error, node = %id, "where a node can be reached is not stored yet");
+            Unstored { endpoints, again_at: Some(Instant::now() + STORE_AGAIN) }
+        }
+    }
+}

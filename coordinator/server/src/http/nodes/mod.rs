@@ -1,0 +1,122 @@
+//! Nodes, as administrators see them.
+
+pub(super) mod list;
+pub(super) mod remove;
+pub(super) mod show;
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use twinmesh_control::{Network, NodeId, WireguardKey};
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use crate::clock::Time;
+use crate::mesh::Mesh;
+use crate::network::{host_prefixes, overlay_addresses};
+use crate::store::NodeRecord;
+
+/// All nodes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NodeList {
+    /// By id.
+    pub nodes: Vec<NodeView>,
+}
+
+/// A node: an agent, or an unmanaged peer that is only a WireGuard key.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NodeView {
+    pub id: u64,
+    #[schema(example = "alpha")]
+    pub name: String,
+    /// `agent` or `unmanaged`.
+    #[schema(example = "agent")]
+    pub kind: String,
+    /// Overlay addresses, IPv4 first.
+    #[schema(value_type = Vec<String>, example = json!(["100.64.0.1", "fd12:3456:789a::1"]))]
+    pub addresses: Vec<IpAddr>,
+    /// What its peers send to it.
+    #[schema(value_type = Vec<String>)]
+    pub allowed_ips: Vec<IpNet>,
+    #[schema(value_type = String)]
+    pub wireguard_key: WireguardKey,
+    /// Where it can be reached.
+    pub endpoints: Vec<EndpointView>,
+    pub tags: Vec<String>,
+    /// Of its program; null for an unmanaged peer.
+    pub version: Option<String>,
+    /// Whether it has a control connection now; null for an unmanaged peer.
+    pub connected: Option<bool>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Time,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen_at: Option<Time>,
+    /// What it last reported, while it is connected.
+    pub tunnels: Vec<TunnelView>,
+}
+
+/// Where a node can be reached.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EndpointView {
+    #[schema(value_type = String, example = "192.0.2.1:4500")]
+    pub address: SocketAddr,
+    /// `host`, `reflexive` or `configured`.
+    pub kind: String,
+}
+
+/// A tunnel, as the node at one end reports it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TunnelView {
+    /// Id of the node at the other end.
+    pub peer: u64,
+    #[schema(value_type = Option<String>)]
+    pub endpoint: Option<SocketAddr>,
+    pub last_handshake_age_s: Option<u64>,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+}
+
+/// The view of a stored node.
+pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeView {
+    let presence = mesh.presence(node.id);
+    let own = host_prefixes(network, node.host);
+    NodeView {
+        id: node.id.0,
+        name: node.name.clone(),
+        kind: node.kind.to_string(),
+        addresses: overlay_addresses(network, node.host).to_vec(),
+        allowed_ips: own.into_iter().chain(node.prefixes.iter().copied()).collect(),
+        wireguard_key: node.wireguard_key,
+        endpoints: node
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointView { address: endpoint.address, kind: endpoint.kind.to_string() })
+            .collect(),
+        tags: node.tags.clone(),
+        version: node.version.clone(),
+        connected: node.identity.map(|_| presence.connections > 0),
+        created_at: Time(node.created_at),
+        last_seen_at: node.last_seen_at.map(Time),
+        tunnels: presence
+            .tunnels
+            .iter()
+            .map(|tunnel| TunnelView {
+                peer: tunnel.peer.0,
+                endpoint: tunnel.endpoint,
+                last_handshake_age_s: tunnel.handshake_age,
+                received_bytes: tunnel.received,
+                sent_bytes: tunnel.sent,
+            })
+            .collect(),
+    }
+}
+
+/// The node that a path names, by id or name. A number is an id first: nodes choose their names, and none
+/// must come between an administrator and another node.
+pub(super) fn find(mesh: &Mesh, wanted: &str) -> Result<NodeRecord, Problem> {
+    let state = mesh.state();
+    let by_id = wanted.parse().ok().and_then(|id| state.node(NodeId(id)));
+    let node = by_id.or_else(|| state.node_named(wanted)).cloned();
+    node.ok_or_else(|| Problem::not_found(format!("there is no node `{wanted}`")))
+}

@@ -1,0 +1,7 @@
+//! Unmanaged peers: phones and routers that speak only WireGuard.
+
+pub(super) mod add;
+pub(super) mod configuration;
+
+pub use add::AddPeer;
+pub use configuration::{PeerConfiguration, RemotePeer};

@@ -1,0 +1,185 @@
+//! The network as nodes see it, in memory: what the store holds, ordered by change, so that a node's next
+//! delta costs what has changed and not what there is. Pure: no database, no sockets, no clock.
+//!
+//! ```text
+//!   revision ─────────────────────────────────────────────────────────►
+//!   changes    │ 7: node 3 │ 9: node 1 │ 10: node 2 removed │ 12: node 4
+//!                               └── a node at revision 8 gets a delta 8 → 12 of these three
+//! ```
+//!
+//! Each node appears at its last change only, so a node that was away for long gets each change once.
+
+mod addresses;
+mod changes;
+
+use std::collections::{BTreeMap, HashMap};
+
+use twinmesh_control::{IdentityKey, MapDelta, Network, NetworkMap, NodeId, OwnNode, Peer, Revision};
+
+pub use addresses::{host_prefixes, overlay_addresses, random_ula};
+use changes::Changes;
+
+use crate::store::NodeRecord;
+
+/// Every node of the network at one revision.
+#[derive(Clone, Debug)]
+pub struct NetworkState {
+    network: Network,
+    revision: Revision,
+    nodes: BTreeMap<NodeId, Entry>,
+    identities: HashMap<IdentityKey, NodeId>,
+    changes: Changes,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    record: NodeRecord,
+    /// When something changed that the node itself is told about.
+    own_changed: Revision,
+}
+
+/// What a node has to be told so that its map is the present one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    Nothing,
+    Delta(MapDelta),
+    Snapshot(NetworkMap),
+}
+
+impl NetworkState {
+    /// The network as the store has it. What happened before is not known: maps of other revisions are
+    /// answered with snapshots.
+    pub fn new(network: Network, revision: Revision, records: Vec<NodeRecord>) -> Self {
+        let mut state = Self {
+            network,
+            revision,
+            nodes: BTreeMap::new(),
+            identities: HashMap::new(),
+            changes: Changes::new(revision),
+        };
+        for record in records {
+            if let Some(identity) = record.identity {
+                state.identities.insert(identity, record.id);
+            }
+            state.nodes.insert(record.id, Entry { record, own_changed: revision });
+        }
+        state
+    }
+
+    /// The network's name and prefixes.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The last change.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// All nodes, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeRecord> {
+        self.nodes.values().map(|entry| &entry.record)
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> Option<&NodeRecord> {
+        self.nodes.get(&id).map(|entry| &entry.record)
+    }
+
+    /// The node of that name, in whatever case.
+    pub fn node_named(&self, name: &str) -> Option<&NodeRecord> {
+        self.nodes().find(|node| node.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The node that proved that identity.
+    pub fn node_of(&self, identity: &IdentityKey) -> Option<NodeId> {
+        self.identities.get(identity).copied()
+    }
+
+    /// A node is new or has changed.
+    pub fn put(&mut self, record: NodeRecord, revision: Revision) {
+        if let Some(identity) = record.identity {
+            self.identities.insert(identity, record.id);
+        }
+        let id = record.id;
+        let own_changed = match self.nodes.get(&id) {
+            Some(entry) if self.own(&entry.record) == self.own(&record) => entry.own_changed,
+            Some(_) | None => revision,
+        };
+        self.nodes.insert(id, Entry { record, own_changed });
+        self.changes.changed(id, revision);
+        self.revision = revision;
+    }
+
+    /// A node changed in a way that no map shows.
+    pub fn put_unseen(&mut self, id: NodeId, change: impl FnOnce(&mut NodeRecord)) {
+        if let Some(entry) = self.nodes.get_mut(&id) {
+            change(&mut entry.record);
+        }
+    }
+
+    /// A node is gone.
+    pub fn remove(&mut self, id: NodeId, revision: Revision) {
+        if let Some(identity) = self.nodes.remove(&id).and_then(|entry| entry.record.identity) {
+            self.identities.remove(&identity);
+        }
+        self.changes.removed(id, revision);
+        self.revision = revision;
+    }
+
+    /// What to tell a node whose map is at `have`; `None` if there is no such node.
+    pub fn update(&self, id: NodeId, have: Option<Revision>) -> Option<Update> {
+        let entry = self.nodes.get(&id)?;
+        let changes = have.and_then(|have| Some((have, self.changes.since(have, self.revision)?)));
+        let Some((have, changes)) = changes else { return Some(Update::Snapshot(self.snapshot(entry))) };
+        let mut delta = MapDelta {
+            from: have,
+            to: self.revision,
+            own: (entry.own_changed > have).then(|| self.own(&entry.record)),
+            changed: Vec::new(),
+            removed: Vec::new(),
+        };
+        for other in changes.filter(|other| *other != id) {
+            match self.nodes.get(&other) {
+                Some(other) => delta.changed.push(self.peer(&other.record)),
+                None => delta.removed.push(other),
+            }
+        }
+        let empty = delta.own.is_none() && delta.changed.is_empty() && delta.removed.is_empty();
+        Some(if empty { Update::Nothing } else { Update::Delta(delta) })
+    }
+
+    fn snapshot(&self, entry: &Entry) -> NetworkMap {
+        let own = &entry.record;
+        let peers = self.nodes().filter(|peer| peer.id != own.id).map(|peer| (peer.id, self.peer(peer)));
+        NetworkMap {
+            revision: self.revision,
+            network: self.network.clone(),
+            own: self.own(own),
+            peers: peers.collect(),
+        }
+    }
+
+    fn own(&self, record: &NodeRecord) -> OwnNode {
+        OwnNode {
+            id: record.id,
+            name: record.name.clone(),
+            addresses: overlay_addresses(&self.network, record.host).to_vec(),
+            tags: record.tags.clone(),
+        }
+    }
+
+    fn peer(&self, record: &NodeRecord) -> Peer {
+        let own = host_prefixes(&self.network, record.host);
+        Peer {
+            id: record.id,
+            name: record.name.clone(),
+            kind: record.kind.clone(),
+            wireguard_key: record.wireguard_key,
+            addresses: overlay_addresses(&self.network, record.host).to_vec(),
+            allowed_ips: own.into_iter().chain(record.prefixes.iter().copied()).collect(),
+            endpoints: record.endpoints.clone(),
+            tags: record.tags.clone(),
+        }
+    }
+}

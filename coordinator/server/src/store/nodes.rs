@@ -1,0 +1,224 @@
+//! Nodes: agents and unmanaged peers alike.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use sqlx::{Sqlite, Transaction};
+use twinmesh_control::{Endpoint, EndpointKind, IdentityKey, NodeId, PeerKind, Revision, WireguardKey};
+
+use super::error::{parse, read};
+use super::network::next_revision;
+use super::{Store, StoreError};
+
+/// A node as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRecord {
+    pub id: NodeId,
+    pub name: String,
+    pub kind: PeerKind,
+    /// Its place in both overlay prefixes, from 1.
+    pub host: u32,
+    /// `None` for an unmanaged peer.
+    pub identity: Option<IdentityKey>,
+    pub wireguard_key: WireguardKey,
+    /// Of the agent's program, as it says.
+    pub version: Option<String>,
+    /// Unix time.
+    pub created_at: i64,
+    /// Unix time when it last was heard of; the stored one may be older by a connection.
+    pub last_seen_at: Option<i64>,
+    /// Sorted.
+    pub tags: Vec<String>,
+    /// Sorted by address.
+    pub endpoints: Vec<Endpoint>,
+    /// What it may send beside its overlay addresses.
+    pub prefixes: Vec<IpNet>,
+}
+
+impl Store {
+    /// All nodes, by id.
+    pub async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        // One transaction: the four answers belong to one moment.
+        let mut transaction = self.pool.begin().await?;
+        let rows = sqlx::query!(
+            "SELECT id, name, kind, host, identity_key, wireguard_key, version, created_at, last_seen_at
+             FROM node ORDER BY id"
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut nodes = BTreeMap::new();
+        for row in rows {
+            let identity = row.identity_key.map(|key| read("identity key", key)).transpose()?;
+            let node = NodeRecord {
+                id: NodeId(read("node id", row.id)?),
+                name: row.name,
+                kind: PeerKind::from(row.kind),
+                host: read("host number", row.host)?,
+                identity: identity.map(IdentityKey),
+                wireguard_key: WireguardKey(read("WireGuard key", row.wireguard_key)?),
+                version: row.version,
+                created_at: row.created_at,
+                last_seen_at: row.last_seen_at,
+                tags: Vec::new(),
+                endpoints: Vec::new(),
+                prefixes: Vec::new(),
+            };
+            nodes.insert(row.id, node);
+        }
+        for row in sqlx::query!("SELECT node_id, tag FROM node_tag ORDER BY tag")
+            .fetch_all(&mut *transaction)
+            .await?
+        {
+            if let Some(node) = nodes.get_mut(&row.node_id) {
+                node.tags.push(row.tag);
+            }
+        }
+        let endpoints = sqlx::query!("SELECT node_id, address, kind FROM node_endpoint")
+            .fetch_all(&mut *transaction)
+            .await?;
+        for row in endpoints {
+            if let Some(node) = nodes.get_mut(&row.node_id) {
+                let address = parse("endpoint", &row.address)?;
+                node.endpoints.push(Endpoint { address, kind: EndpointKind::from(row.kind) });
+            }
+        }
+        for row in
+            sqlx::query!("SELECT node_id, prefix FROM node_prefix").fetch_all(&mut *transaction).await?
+        {
+            if let Some(node) = nodes.get_mut(&row.node_id) {
+                node.prefixes.push(parse("prefix", &row.prefix)?);
+            }
+        }
+        let mut nodes: Vec<_> = nodes.into_values().collect();
+        for node in &mut nodes {
+            node.endpoints.sort();
+            node.prefixes.sort();
+        }
+        Ok(nodes)
+    }
+
+    /// Notes what a node said of itself at its hello. With `Some` if its peers have to learn of it.
+    pub async fn greet_node(
+        &self,
+        id: NodeId,
+        key: WireguardKey,
+        version: &str,
+        now: i64,
+    ) -> Result<Greeted, StoreError> {
+        let row_id = row_id(id);
+        let key = key.0.as_slice();
+        let mut transaction = self.begin().await?;
+        let holder = sqlx::query_scalar!(r#"SELECT id AS "id!" FROM node WHERE wireguard_key = ?"#, key)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if holder.is_some_and(|holder| holder != row_id) {
+            return Ok(Greeted::KeyTaken);
+        }
+        sqlx::query!(
+            "UPDATE node SET version = ?, last_seen_at = ?, wireguard_key = ? WHERE id = ?",
+            version,
+            now,
+            key,
+            row_id
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let greeted = match holder {
+            Some(_) => Greeted::Unchanged,
+            None => Greeted::NewKey(next_revision(&mut transaction).await?),
+        };
+        transaction.commit().await?;
+        Ok(greeted)
+    }
+
+    /// Notes when a node was last heard.
+    pub async fn touch_node(&self, id: NodeId, now: i64) -> Result<(), StoreError> {
+        let id = row_id(id);
+        sqlx::query!("UPDATE node SET last_seen_at = ? WHERE id = ?", now, id).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Replaces a node's endpoints. `None` if the node is gone.
+    pub async fn store_endpoints(
+        &self,
+        id: NodeId,
+        endpoints: &[Endpoint],
+    ) -> Result<Option<Revision>, StoreError> {
+        let row_id = row_id(id);
+        let mut transaction = self.begin().await?;
+        if sqlx::query!("SELECT id FROM node WHERE id = ?", row_id)
+            .fetch_optional(&mut *transaction)
+            .await?
+            .is_none()
+        {
+            return Ok(None);
+        }
+        sqlx::query!("DELETE FROM node_endpoint WHERE node_id = ?", row_id)
+            .execute(&mut *transaction)
+            .await?;
+        insert_endpoints(&mut transaction, row_id, endpoints).await?;
+        let revision = next_revision(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(revision))
+    }
+
+    /// Removes a node and all that belongs to it. `None` if it is gone already.
+    pub async fn remove_node(&self, id: NodeId) -> Result<Option<Revision>, StoreError> {
+        let row_id = row_id(id);
+        let mut transaction = self.begin().await?;
+        let removed =
+            sqlx::query!("DELETE FROM node WHERE id = ?", row_id).execute(&mut *transaction).await?;
+        if removed.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let revision = next_revision(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(revision))
+    }
+}
+
+/// What a hello changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeted {
+    Unchanged,
+    NewKey(Revision),
+    /// Another node has that WireGuard key.
+    KeyTaken,
+}
+
+/// SQLite's integers are signed; ids come from there and fit.
+pub(super) fn row_id(id: NodeId) -> i64 {
+    i64::try_from(id.0).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn insert_tags(
+    transaction: &mut Transaction<'_, Sqlite>,
+    node: i64,
+    tags: &[String],
+) -> Result<(), StoreError> {
+    for tag in tags {
+        sqlx::query!("INSERT INTO node_tag (node_id, tag) VALUES (?, ?)", node, tag)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn insert_endpoints(
+    transaction: &mut Transaction<'_, Sqlite>,
+    node: i64,
+    endpoints: &[Endpoint],
+) -> Result<(), StoreError> {
+    for endpoint in endpoints {
+        let (address, kind) = (endpoint.address.to_string(), endpoint.kind.as_str());
+        sqlx::query!(
+            "INSERT INTO node_endpoint (node_id, address, kind) VALUES (?, ?, ?)",
+            node,
+            address,
+            kind
+        )
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Deltas against snapshots: whatever legal deltas a node applies in whatever order, its map is the snapshot
+//! of the revision that it then has.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use twinmesh_control::{
+    Applied, Endpoint, EndpointKind, IdentityKey, MapDelta, MapError, Network, NetworkMap, NodeId, PeerKind,
+    Revision, WireguardKey,
+};
+use twinmesh_coordinator::network::{NetworkState, Update, random_ula};
+use twinmesh_coordinator::store::NodeRecord;
+
+/// The node whose map it is. It is never removed.
+const OWN: NodeId = NodeId(1);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Join,
+    Remove(prop::sample::Index),
+    /// Where a node, also our own, can be reached.
+    Move(prop::sample::Index, u16),
+    Rekey(prop::sample::Index, u8),
+    Tag(prop::sample::Index, String),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let place = any::<prop::sample::Index>;
+    prop_oneof![
+        3 => Just(Step::Join),
+        2 => place().prop_map(Step::Remove),
+        2 => (place(), 1_u16..4).prop_map(|(place, port)| Step::Move(place, port)),
+        1 => (place(), any::<u8>()).prop_map(|(place, key)| Step::Rekey(place, key)),
+        1 => (place(), "[a-c]").prop_map(|(place, tag)| Step::Tag(place, tag)),
+    ]
+}
+
+fn record(number: u64) -> NodeRecord {
+    let byte = u8::try_from(number).unwrap();
+    NodeRecord {
+        id: NodeId(number),
+        name: format!("node-{number}"),
+        kind: PeerKind::Agent,
+        host: u32::from(byte),
+        identity: Some(IdentityKey([byte; 32])),
+        wireguard_key: WireguardKey([byte; 32]),
+        version: None,
+        created_at: 0,
+        last_seen_at: None,
+        tags: vec![],
+        endpoints: vec![],
+        prefixes: vec![],
+    }
+}
+
+fn network() -> Network {
+    Network { name: "test".to_owned(), ipv4: "100.64.0.0/10".parse().unwrap(), ipv6: random_ula([7; 5]) }
+}
+
+/// The network, and the slow and obviously right answer to what a node's map is at each revision.
+struct Run {
+    state: NetworkState,
+    next: u64,
+    snapshots: BTreeMap<Revision, NetworkMap>,
+    deltas: Vec<MapDelta>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let state = NetworkState::new(network(), Revision(1), vec![record(1)]);
+        let mut run = Self { state, next: 2, snapshots: BTreeMap::new(), deltas: vec![] };
+        run.note();
+        run
+    }
+
+    fn take(&mut self, step: &Step) {
+        let revision = Revision(self.state.revision().0 + 1);
+        let ids: Vec<NodeId> = self.state.nodes().map(|node| node.id).collect();
+        let mut change = |place: &prop::sample::Index, change: &dyn Fn(&mut NodeRecord)| {
+            let mut record = self.state.node(*place.get(&ids)).unwrap().clone();
+            change(&mut record);
+            self.state.put(record, revision);
+        };
+        match step {
+            Step::Join => {
+                self.state.put(record(self.next), revision);
+                self.next += 1;
+            }
+            Step::Remove(place) => match *place.get(&ids) {
+                OWN => return,
+                id => self.state.remove(id, revision),
+            },
+            Step::Move(place, port) => change(place, &|record| {
+                let address = ([192, 0, 2, 1], *port).into();
+                record.endpoints = vec![Endpoint { address, kind: EndpointKind::Host }];
+            }),
+            Step::Rekey(place, key) => {
+                change(place, &|record| record.wireguard_key = WireguardKey([*key; 32]));
+            }
+            Step::Tag(place, tag) => change(place, &|record| record.tags = vec![tag.clone()]),
+        }
+        self.note();
+    }
+
+    /// What a node with a map of any earlier revision would be told now.
+    fn note(&mut self) {
+        let Some(Update::Snapshot(present)) = self.state.update(OWN, None) else { panic!("no snapshot") };
+        for (revision, earlier) in &self.snapshots {
+            match self.state.update(OWN, Some(*revision)).unwrap() {
+                Update::Delta(delta) => {
+                    assert_eq!((delta.from, delta.to), (*revision, present.revision));
+                    assert!(
+                        delta.changed.iter().all(|peer| peer.id != OWN),
+                        "a node is told of itself as a peer"
+                    );
+                    self.deltas.push(delta);
+                }
+                Update::Nothing => assert_eq!(
+                    NetworkMap { revision: present.revision, ..earlier.clone() },
+                    present,
+                    "something changed, and the node is told nothing"
+                ),
+                Update::Snapshot(_) => panic!("a snapshot for a change that is known"),
+            }
+        }
+        self.snapshots.insert(present.revision, present);
+    }
+}
+
+proptest! {
+    #[test]
+    fn deltas_in_any_legal_order_give_the_snapshot(
+        steps in vec(step(), 1..25),
+        start in any::<prop::sample::Index>(),
+        order in vec(any::<prop::sample::Index>(), 0..60),
+    ) {
+        let mut run = Run::new();
+        for step in &steps {
+            run.take(step);
+        }
+        let revisions: Vec<_> = run.snapshots.keys().copied().collect();
+        let mut map = run.snapshots[start.get(&revisions)].clone();
+        if !run.deltas.is_empty() {
+            for place in &order {
+                let delta = place.get(&run.deltas).clone();
+                let before = map.clone();
+                match map.apply(delta.clone()) {
+                    Ok(Applied::Changed) => prop_assert_eq!(&map, &run.snapshots[&delta.to]),
+                    Ok(Applied::Stale) => prop_assert!(delta.to <= before.revision && map == before),
+                    Err(MapError::Gap { .. }) => prop_assert!(delta.from > before.revision && map == before),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        let last = run.snapshots.last_entry().unwrap().remove();
+        match run.state.update(OWN, Some(map.revision)).unwrap() {
+            Update::Delta(delta) => { map.apply(delta).unwrap(); }
+            Update::Nothing => map.revision = last.revision,
+            Update::Snapshot(_) => panic!("a snapshot for a change that is known"),
+        }
+        prop_assert_eq!(map, last);
+    }
+
+    #[test]
+    fn a_change_of_one_node_is_one_entry_for_each_other_node_and_none_for_itself(
+        size in 2_u64..20, changed in any::<prop::sample::Index>(),
+    ) {
+        let mut state = NetworkState::new(network(), Revision(1), (1..=size).map(record).collect());
+        let ids: Vec<_> = (1..=size).map(NodeId).collect();
+        let changed = *changed.get(&ids);
+        let mut record = state.node(changed).unwrap().clone();
+        record.wireguard_key = WireguardKey([99; 32]);
+        state.put(record, Revision(2));
+        for id in ids {
+            match state.update(id, Some(Revision(1))).unwrap() {
+                Update::Nothing => prop_assert_eq!(id, changed),
+                Update::Delta(delta) => {
+                    prop_assert_ne!(id, changed);
+                    prop_assert_eq!((delta.changed.len(), delta.removed.len(), delta.own), (1, 0, None));
+                }
+                Update::Snapshot(_) => panic!("a snapshot"),
+            }
+        }
+    }
+}
