@@ -16,6 +16,9 @@ pub(crate) enum DropReason {
     TooBig,
     /// Nobody has the destination; answered by ICMP.
     NoRoute,
+    /// From the TUN device, to a group: machines ask every new link for routers and listeners, and a peer has
+    /// no groups. Apart from [`Self::NoRoute`], which points to a mistake.
+    Multicast,
     /// The peer was removed meanwhile.
     PeerRemoved,
     /// The inner source does not belong to the peer that sent the packet.
@@ -40,10 +43,11 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    const OWN: [Self; 13] = [
+    const OWN: [Self; 14] = [
         Self::Malformed,
         Self::TooBig,
         Self::NoRoute,
+        Self::Multicast,
         Self::PeerRemoved,
         Self::SourceNotAllowed,
         Self::NoEngine,
@@ -67,6 +71,7 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::TooBig => "too-big",
             Self::NoRoute => "no-route",
+            Self::Multicast => "multicast",
             Self::PeerRemoved => "peer-removed",
             Self::SourceNotAllowed => "source-not-allowed",
             Self::NoEngine => "no-engine",
@@ -86,16 +91,17 @@ impl DropReason {
             Self::Malformed => 0,
             Self::TooBig => 1,
             Self::NoRoute => 2,
-            Self::PeerRemoved => 3,
-            Self::SourceNotAllowed => 4,
-            Self::NoEngine => 5,
-            Self::UnknownDatagram => 6,
-            Self::NoIpv6 => 7,
-            Self::DatagramTooBig => 8,
-            Self::SendFailed => 9,
-            Self::SendBlocked => 10,
-            Self::ReceiveFailed => 11,
-            Self::TunWrite => 12,
+            Self::Multicast => 3,
+            Self::PeerRemoved => 4,
+            Self::SourceNotAllowed => 5,
+            Self::NoEngine => 6,
+            Self::UnknownDatagram => 7,
+            Self::NoIpv6 => 8,
+            Self::DatagramTooBig => 9,
+            Self::SendFailed => 10,
+            Self::SendBlocked => 11,
+            Self::ReceiveFailed => 12,
+            Self::TunWrite => 13,
             Self::WireGuard(reason) => Self::OWN.len() + reason as usize,
         }
     }

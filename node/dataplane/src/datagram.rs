@@ -35,7 +35,7 @@ impl DatagramKind {
     /// Kebab-case, stable.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NatKeepalive => "nat-keepalive",
+            Self::NatKeepalive => "keepalive",
             Self::Ike => "ike",
             Self::WireGuard => "wireguard",
             Self::Stun => "stun",

@@ -14,6 +14,11 @@ pub enum StartError {
     )]
     TunMissing,
     #[error(
+        "/dev/net/tun is not the TUN driver's device: make it anew (`mknod /dev/net/tun c 10 200`), or give the \
+         container the host's (`--device /dev/net/tun`)"
+    )]
+    TunForeign,
+    #[error(
         "no permission to make a TUN device: run as root, or grant the capability \
          (`setcap cap_net_admin+ep <program>`; in a container `--cap-add NET_ADMIN`)"
     )]

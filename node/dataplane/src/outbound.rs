@@ -68,6 +68,10 @@ impl Outbound {
             return None;
         };
         let Some(slot) = table.route(packet.destination()) else {
+            if packet.destination().is_multicast() {
+                ports.counters.dropped(DropReason::Multicast);
+                return None;
+            }
             ports.counters.dropped(DropReason::NoRoute);
             answer(&packet, IcmpError::NoRoute, ports);
             return None;

@@ -46,6 +46,8 @@ fn opening(name: &str, error: io::Error) -> StartError {
     match error.raw_os_error().map(Errno::from_raw) {
         // ENODEV and ENXIO: the device file is there, the driver is not.
         Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => StartError::TunMissing,
+        // Whatever lies there, it does not know the driver's requests.
+        Some(Errno::ENOTTY) => StartError::TunForeign,
         Some(Errno::EPERM | Errno::EACCES) => StartError::TunPermission,
         Some(Errno::EBUSY) => StartError::TunBusy { name: name.to_owned(), pid: holder::of_tun(name) },
         _ => StartError::Tun { name: name.to_owned(), source: error },
@@ -81,6 +83,7 @@ mod tests {
         let message = |errno: Errno| opening("mesh0", errno.into()).to_string();
         assert!(message(Errno::ENOENT).contains("modprobe tun"));
         assert!(message(Errno::ENOENT).contains("--device /dev/net/tun"));
+        assert!(message(Errno::ENOTTY).contains("/dev/net/tun"));
         assert!(message(Errno::EPERM).contains("setcap cap_net_admin+ep"));
         assert!(message(Errno::EBUSY).contains("mesh0"));
     }

@@ -78,6 +78,15 @@ fn a_destination_that_nobody_has_is_answered_unreachable() {
 }
 
 #[test]
+fn packets_to_groups_are_not_taken_for_mistaken_destinations() {
+    let (a, _b) = meshed();
+    let (groups, mistakes) = (a.drops("multicast"), a.drops("no-route"));
+    a.namespace.sh(&format!("ping -c 1 -W 1 ff02::1%{TUN}"));
+    assert!(a.drops("multicast") > groups);
+    assert_eq!(a.drops("no-route"), mistakes);
+}
+
+#[test]
 fn a_packet_over_the_mtu_is_answered_with_the_mtu() {
     let (a, _b) = meshed();
     a.namespace.must(&format!("ip link set {TUN} mtu 1500"));
@@ -173,7 +182,7 @@ fn stray_datagrams_are_counted_by_kind_and_stun_is_handed_on() {
     let kinds = || b.dataplane.status().datagrams.iter().map(|(_, count)| count).sum::<u64>();
     until("all datagrams", || kinds() == 7);
     let expected = [
-        ("nat-keepalive", 1),
+        ("keepalive", 1),
         ("ike", 1),
         ("wireguard", 1),
         ("stun", 1),

@@ -1,0 +1,67 @@
+//! The client's side of the socket.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::{Answer, Request};
+
+/// The daemon gave no good answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    #[error(
+        "the twinmesh daemon is not running (nobody listens at {}): start it with `twinmesh agent` or \
+         `systemctl start twinmesh`",
+        .0.display()
+    )]
+    NotRunning(PathBuf),
+    #[error("no permission to use {}: run this command as root", .0.display())]
+    Permission(PathBuf),
+    #[error("the daemon does not answer: {0}")]
+    Io(#[source] io::Error),
+    #[error("the daemon answers in a form that this program does not know (is it of another version?): {0}")]
+    Form(#[source] serde_json::Error),
+    /// What the daemon said.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the daemon and waits for its answer, at most that long.
+pub fn request<T: DeserializeOwned>(
+    socket: &Path,
+    request: &Request,
+    patience: Duration,
+) -> Result<T, ClientError> {
+    let stream = UnixStream::connect(socket).map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+            ClientError::NotRunning(socket.to_owned())
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            ClientError::Permission(socket.to_owned())
+        } else {
+            ClientError::Io(error)
+        }
+    })?;
+    let answer = exchange(stream, request, patience).map_err(ClientError::Io)?;
+    match serde_json::from_str(&answer).map_err(ClientError::Form)? {
+        Answer::Ok(value) => serde_json::from_value(value).map_err(ClientError::Form),
+        Answer::Error(message) => Err(ClientError::Refused(message)),
+    }
+}
+
+fn exchange(mut stream: UnixStream, request: &Request, patience: Duration) -> io::Result<String> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
+    }
+    Ok(answer)
+}

@@ -1,0 +1,171 @@
+//! The local API: one JSON line each way over the daemon's Unix socket (mode 0600).
+//!
+//! ```text
+//!   client ── {"request":"status"} ⏎ ──────────────►  daemon
+//!          ◄─ {"ok":{…}} ⏎  |  {"error":"…"} ⏎ ─────
+//! ```
+//!
+//! The connection carries one request and its answer. Unknown fields are ignored on both sides.
+
+mod client;
+mod server;
+mod status;
+
+pub use client::{ClientError, request};
+pub use server::{ApiServer, Call, SocketError};
+pub use status::{
+    CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
+};
+
+use serde::{Deserialize, Serialize};
+use twinmesh_control::NodeId;
+
+/// What a client may ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    Status,
+    Routes,
+    Up(Up),
+    Down,
+    Logout,
+}
+
+impl Request {
+    /// Reads the line that a client sent.
+    pub fn from_line(line: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+}
+
+/// Brings the node up; the first time with a coordinator and a token.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Up {
+    /// `HOST[:PORT]`.
+    #[serde(default)]
+    pub coordinator: Option<String>,
+    #[serde(default)]
+    pub token: Option<String>,
+    #[serde(default)]
+    pub hostname: Option<String>,
+    pub timeout_seconds: u64,
+}
+
+impl std::fmt::Debug for Up {
+    /// The token is a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Up")
+            .field("coordinator", &self.coordinator)
+            .field("hostname", &self.hostname)
+            .field("timeout_seconds", &self.timeout_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answer to [`Request::Up`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpDone {
+    pub how: UpHow,
+    pub network: String,
+    pub name: String,
+    pub id: NodeId,
+    pub addresses: Vec<std::net::IpAddr>,
+    pub peers: usize,
+    /// What the user should know although it worked.
+    #[serde(default)]
+    pub warning: Option<String>,
+}
+
+/// What `up` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpHow {
+    Joined,
+    Started,
+    AlreadyUp,
+}
+
+/// Answer to [`Request::Down`] and [`Request::Logout`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub message: String,
+}
+
+/// One line from the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    Ok(serde_json::Value),
+    /// In words for the user, who can do something about it.
+    Error(String),
+}
+
+impl Answer {
+    pub fn ok<T: Serialize>(value: &T) -> Self {
+        match serde_json::to_value(value) {
+            Ok(value) => Self::Ok(value),
+            Err(error) => Self::Error(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words() -> impl Strategy<Value = Option<String>> {
+        proptest::option::of(".{0,40}")
+    }
+
+    fn requests() -> impl Strategy<Value = Request> {
+        let up = (words(), words(), words(), any::<u64>()).prop_map(
+            |(coordinator, token, hostname, timeout_seconds)| {
+                Request::Up(Up { coordinator, token, hostname, timeout_seconds })
+            },
+        );
+        prop_oneof![
+            Just(Request::Status),
+            Just(Request::Routes),
+            Just(Request::Down),
+            Just(Request::Logout),
+            up
+        ]
+    }
+
+    #[test]
+    fn a_token_is_never_shown_by_debug_output() {
+        let up = Up { token: Some("tmjoin-secret".to_owned()), ..Up::default() };
+        assert!(!format!("{:?}", Request::Up(up)).contains("secret"));
+    }
+
+    #[test]
+    fn fields_of_a_newer_client_are_ignored() {
+        let line = br#"{"request":"up","timeout_seconds":5,"prefer":"esp"}"#;
+        assert_eq!(
+            Request::from_line(line).unwrap(),
+            Request::Up(Up { timeout_seconds: 5, ..Up::default() })
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_one_line_that_reads_back(request in requests()) {
+            let line = serde_json::to_vec(&request).unwrap();
+            prop_assert!(!line.contains(&b'\n'), "{:?}", line);
+            prop_assert_eq!(Request::from_line(&line).unwrap(), request);
+        }
+
+        #[test]
+        fn a_request_that_was_cut_short_is_refused(request in requests(), place in any::<prop::sample::Index>()) {
+            let line = serde_json::to_vec(&request).unwrap();
+            prop_assert!(Request::from_line(&line[..place.index(line.len())]).is_err());
+        }
+
+        #[test]
+        fn garbage_is_refused_and_answered(garbage in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Request::from_line(&garbage).is_err());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The daemon's side of the socket.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::stat::{Mode, umask};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::{Answer, Request};
+
+/// No request is longer, tokens included.
+const MAX_REQUEST: u64 = 64 * 1024;
+/// A client sends its request at once.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// More clients at a time wait.
+const MAX_CLIENTS: usize = 64;
+
+/// A request and where its answer goes.
+pub struct Call {
+    pub request: Request,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// The socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SocketError {
+    #[error("another twinmesh agent{} listens at {}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), .path.display())]
+    Taken { path: PathBuf, pid: Option<i32> },
+    #[error("{} exists and is not a socket: give another path by --socket", .0.display())]
+    NotASocket(PathBuf),
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// Listens until dropped; the socket's file goes with it.
+pub struct ApiServer {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl ApiServer {
+    /// Listens at `path` (mode 0600), in place of the socket of an agent that crashed.
+    pub async fn start(path: &Path, calls: mpsc::Sender<Call>) -> Result<Self, SocketError> {
+        let failed = |action, source| SocketError::Io { action, path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| failed("make the folder of", source))?;
+        }
+        clear(path).await?;
+        // Between `bind` and a later `chmod` others could connect.
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(path);
+        umask(before);
+        let listener = listener.map_err(|source| failed("listen at", source))?;
+        Ok(Self { path: path.to_owned(), task: tokio::spawn(accept(listener, calls)) })
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the socket's file stays");
+        }
+    }
+}
+
+/// Removes what a crash left; refuses what is alive.
+async fn clear(path: &Path) -> Result<(), SocketError> {
+    let failed = |action, source| SocketError::Io { action, path: path.to_owned(), source };
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed("look at", source)),
+    };
+    if !kind.is_socket() {
+        return Err(SocketError::NotASocket(path.to_owned()));
+    }
+    match UnixStream::connect(path).await {
+        Ok(stream) => {
+            let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+            Err(SocketError::Taken { path: path.to_owned(), pid })
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|source| failed("replace", source))
+        }
+        Err(source) => Err(failed("look at", source)),
+    }
+}
+
+async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
+    let mut clients = JoinSet::new();
+    loop {
+        if clients.len() >= MAX_CLIENTS {
+            clients.join_next().await;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let calls = calls.clone();
+                clients.spawn(async move {
+                    if let Err(error) = serve(stream, calls).await {
+                        tracing::debug!(%error, "a client of the local API went away");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client of the local API");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        while clients.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(reader.take(MAX_REQUEST));
+    timeout(REQUEST_TIMEOUT, reader.read_until(b'\n', &mut line)).await??;
+    let answer = match Request::from_line(&line) {
+        Ok(request) => {
+            let (answer, answered) = oneshot::channel();
+            let ends = || Answer::Error("the daemon is shutting down".to_owned());
+            match calls.send(Call { request, answer }).await {
+                Ok(()) => answered.await.unwrap_or_else(|_| ends()),
+                Err(_) => ends(),
+            }
+        }
+        Err(error) => Answer::Error(format!("the daemon does not understand this request: {error}")),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}

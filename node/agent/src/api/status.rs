@@ -1,0 +1,128 @@
+//! The shape of `twinmesh status --json` and `twinmesh routes --json`. Stable: fields may be added, never
+//! renamed or given another meaning. Ages are in seconds, `since` in seconds since the Unix epoch.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+use twinmesh_control::{Endpoint, NodeId, PeerKind, Revision};
+
+/// What the node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Tunnels are in place.
+    Running,
+    /// The node belongs to a network, but its tunnels are not in place; see [`Status::problem`].
+    Stopped,
+    /// The node belongs to no network.
+    NeedsLogin,
+    /// The node was removed from its network.
+    Removed,
+}
+
+/// All of `status --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub state: State,
+    /// Why the node is not running although it should be, or what else is wrong, and what to do.
+    pub problem: Option<String>,
+    pub version: String,
+    pub name: Option<String>,
+    pub id: Option<NodeId>,
+    /// Overlay addresses, IPv4 first.
+    pub addresses: Vec<IpAddr>,
+    pub network: Option<NetworkStatus>,
+    pub coordinator: Option<CoordinatorStatus>,
+    /// Revision of the network map in force.
+    pub revision: Option<Revision>,
+    pub tun: Option<TunStatus>,
+    /// UDP port of the data plane.
+    pub port: Option<u16>,
+    /// Where others may reach the port.
+    pub endpoints: Vec<Endpoint>,
+    /// `null` until STUN has answered.
+    pub behind_nat: Option<bool>,
+    pub peers: Vec<PeerStatus>,
+    /// Received datagrams by kind, since the data plane started.
+    pub datagrams: BTreeMap<String, u64>,
+    /// Dropped packets by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// Threads of the data plane.
+    pub workers: usize,
+    /// Resident memory of the daemon.
+    pub memory_kib: Option<u64>,
+    pub pid: u32,
+}
+
+/// The network that the node belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    pub name: String,
+    pub ipv4: Ipv4Net,
+    pub ipv6: Ipv6Net,
+}
+
+/// How the node stands with its coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinatorStatus {
+    /// `HOST:PORT`.
+    pub address: String,
+    pub connected: bool,
+    /// When the connection was made or lost.
+    pub since: Option<u64>,
+    /// Why there is no connection.
+    pub last_error: Option<String>,
+}
+
+/// The TUN device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunStatus {
+    pub name: String,
+    pub mtu: u16,
+}
+
+/// State of a peer's tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerActivity {
+    /// A session stands.
+    Active,
+    /// A handshake is under way.
+    Connecting,
+    /// Nothing to send, no session.
+    Idle,
+}
+
+/// One peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    pub id: NodeId,
+    pub name: String,
+    pub kind: PeerKind,
+    pub addresses: Vec<IpAddr>,
+    pub allowed_ips: Vec<IpNet>,
+    /// Always `wireguard` for now.
+    pub protocol: String,
+    /// Where the peer's authenticated packets come from.
+    pub endpoint: Option<SocketAddr>,
+    pub state: PeerActivity,
+    pub last_handshake_age_s: Option<u64>,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+}
+
+/// One entry of `routes --json`: inner addresses that go to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    pub destination: IpNet,
+    pub peer: String,
+    pub id: NodeId,
+    pub state: PeerActivity,
+    pub endpoint: Option<SocketAddr>,
+    /// Why the machine does not send this destination into the tunnel; `null` when it does.
+    pub problem: Option<String>,
+}

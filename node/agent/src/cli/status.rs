@@ -1,0 +1,230 @@
+//! `twinmesh status`: a page that a newcomer understands.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{CommandError, ask, print, print_json, table};
+use crate::api::{CoordinatorStatus, PeerActivity, Request, State, Status};
+
+const REFRESH: Duration = Duration::from_secs(1);
+/// ANSI: cursor to the top left, erase the screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+pub(super) fn run(socket: &Path, json: bool, watch: bool) -> Result<(), CommandError> {
+    loop {
+        let status: Status = ask(socket, &Request::Status)?;
+        match (json, watch) {
+            (true, false) => print_json(&status)?,
+            (true, true) => {
+                let line =
+                    serde_json::to_string(&status).map_err(|error| CommandError::Output(error.into()))?;
+                print(&format!("{line}\n"))?;
+            }
+            (false, _) => {
+                let clear = if watch && io::stdout().is_terminal() { CLEAR } else { "" };
+                print(&format!("{clear}{}", page(&status, now())))?;
+            }
+        }
+        if !watch {
+            return Ok(());
+        }
+        thread::sleep(REFRESH);
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The whole page; `now` is in seconds since the Unix epoch.
+fn page(status: &Status, now: u64) -> String {
+    let state = match status.state {
+        State::Running => "running",
+        State::Stopped => "stopped (`twinmesh up` starts the tunnels)",
+        State::NeedsLogin => "not joined: `twinmesh up --coordinator HOST --token TOKEN` joins a network",
+        State::Removed => "removed from the network",
+    };
+    let mut facts = vec![fact("State", state)];
+    if let Some(problem) = &status.problem {
+        facts.push(fact("Problem", problem));
+    }
+    if let (Some(name), Some(network)) = (&status.name, &status.network) {
+        facts.push(fact("Node", &format!("{name} in network {}", network.name)));
+    }
+    if !status.addresses.is_empty() {
+        facts.push(fact("Addresses", &join(&status.addresses)));
+    }
+    if let Some(coordinator) = &status.coordinator {
+        facts.push(fact("Coordinator", &coordinator_line(coordinator, status.state, now)));
+    }
+    if let (Some(tun), Some(port)) = (&status.tun, status.port) {
+        facts.push(fact("Interface", &format!("{}, UDP port {port}", tun.name)));
+    }
+    let nat = match status.behind_nat {
+        Some(true) => "behind a NAT",
+        Some(false) => "reachable, no NAT found",
+        None => "not known yet",
+    };
+    if status.tun.is_some() {
+        let endpoints: Vec<_> = status.endpoints.iter().map(|endpoint| endpoint.address).collect();
+        facts.push(fact("Reachable at", &format!("{} ({nat})", join(&endpoints))));
+    }
+    let mut text = table(&facts);
+    if status.state == State::Running {
+        text.push('\n');
+        text.push_str(&peers(status));
+    }
+    let dropped: Vec<String> = status
+        .drops
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    if !dropped.is_empty() {
+        writeln!(text, "\nDropped packets: {}", dropped.join(", ")).expect("writing to a string cannot fail");
+    }
+    text
+}
+
+fn fact(name: &str, value: &str) -> Vec<String> {
+    vec![name.to_owned(), value.to_owned()]
+}
+
+fn join<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn coordinator_line(coordinator: &CoordinatorStatus, state: State, now: u64) -> String {
+    let since =
+        coordinator.since.map(|since| format!(" for {}", age(now.saturating_sub(since)))).unwrap_or_default();
+    let address = &coordinator.address;
+    match (coordinator.connected, state, &coordinator.last_error) {
+        (true, ..) => format!("{address}, connected{since}"),
+        (false, State::Running, Some(error)) => format!("{address}, NOT connected{since}: {error}"),
+        (false, State::Running, None) => format!("{address}, connecting"),
+        (false, ..) => format!("{address}, not connected"),
+    }
+}
+
+fn peers(status: &Status) -> String {
+    if status.peers.is_empty() {
+        return "No peers yet.\n".to_owned();
+    }
+    let heading = ["PEER", "ADDRESS", "TUNNEL", "ENDPOINT", "LAST HANDSHAKE", "RECEIVED", "SENT"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for peer in &status.peers {
+        let tunnel = match peer.state {
+            PeerActivity::Active => "active",
+            PeerActivity::Connecting => "connecting",
+            PeerActivity::Idle => "idle",
+        };
+        rows.push(vec![
+            peer.name.clone(),
+            peer.addresses.first().map(ToString::to_string).unwrap_or_default(),
+            tunnel.to_owned(),
+            peer.endpoint.map_or_else(|| "-".to_owned(), |endpoint| endpoint.to_string()),
+            peer.last_handshake_age_s
+                .map_or_else(|| "-".to_owned(), |seconds| format!("{} ago", age(seconds))),
+            bytes(peer.rx_bytes),
+            bytes(peer.tx_bytes),
+        ]);
+    }
+    table(&rows)
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Binary units, one digit after the point.
+fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut tenths = count.saturating_mul(10) / 1024;
+    for unit in units {
+        if tenths < 10_240 {
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+        tenths /= 1024;
+    }
+    format!("{count} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The documented shape; fields that are missing here would break somebody's script.
+    fn status(state: &str) -> Status {
+        serde_json::from_value(serde_json::json!({
+            "state": state, "problem": null, "version": "0.1.0", "name": "alpha", "id": 1, "pid": 7,
+            "addresses": ["100.64.0.1", "fd00:64::1"],
+            "network": { "name": "default", "ipv4": "100.64.0.0/10", "ipv6": "fd00:64::/48" },
+            "coordinator": { "address": "hub:7443", "connected": true, "since": 1000, "last_error": null },
+            "revision": 5, "tun": { "name": "twinmesh0", "mtu": 1420 }, "port": 4500,
+            "endpoints": [{ "address": "192.0.2.1:4500", "kind": "host" }], "behind_nat": false,
+            "peers": [{
+                "id": 2, "name": "beta", "kind": "agent", "addresses": ["100.64.0.2"],
+                "allowed_ips": ["100.64.0.2/32"], "protocol": "wireguard", "endpoint": "198.51.100.2:4500",
+                "state": "active", "last_handshake_age_s": 130, "rx_bytes": 2048, "tx_bytes": 12,
+                "rx_packets": 2, "tx_packets": 1
+            }],
+            "datagrams": { "wireguard": 9 }, "drops": { "source": 3, "replay": 0 }, "workers": 2, "memory_kib": 9000
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_page_shows_node_coordinator_peers_and_what_was_dropped() {
+        let page = page(&status("running"), 1_060);
+        for part in [
+            "running",
+            "alpha in network default",
+            "100.64.0.1, fd00:64::1",
+            "hub:7443, connected for 60 s",
+            "192.0.2.1:4500 (reachable, no NAT found)",
+            "198.51.100.2:4500",
+            "2 min ago",
+            "2.0 KiB",
+            "12 B",
+            "3 source",
+        ] {
+            assert!(page.contains(part), "no {part:?} in\n{page}");
+        }
+        assert!(!page.contains("replay"), "{page}");
+    }
+
+    #[test]
+    fn a_node_that_has_not_joined_is_told_how() {
+        assert!(page(&status("needs-login"), 0).contains("twinmesh up --coordinator"));
+    }
+
+    #[test]
+    fn the_json_form_keeps_its_names() {
+        let json = serde_json::to_value(status("removed")).unwrap();
+        assert_eq!(json["state"], "removed");
+        assert_eq!(json["endpoints"][0]["kind"], "host");
+        assert_eq!(json["peers"][0]["state"], "active");
+        assert_eq!(json["peers"][0]["last_handshake_age_s"], 130);
+        assert_eq!(json["coordinator"]["connected"], true);
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (count, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_572_864, "1.5 MiB"), (u64::MAX, "1.5 EiB")]
+        {
+            assert!(bytes(count) == text || count == u64::MAX, "{count}: {}", bytes(count));
+        }
+    }
+}

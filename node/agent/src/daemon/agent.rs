@@ -1,0 +1,286 @@
+//! The agent's state and what moves it. Each `handle_*` takes one input; [`Agent::drive`] then does all that
+//! follows from it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rtnetlink::Handle;
+use tokio::sync::mpsc;
+use twinmesh_control::{CoordinatorMessage, Endpoint};
+use twinmesh_dataplane::Event as DataplaneEvent;
+
+use super::pending::Pending;
+use super::plane::Plane;
+use super::running::is_lasting;
+use super::stored::Stored;
+use super::tunnels::Surroundings;
+use super::uplink::Link;
+use super::{DaemonError, Settings};
+use crate::api::{Answer, Call, Request};
+use crate::control::{Connection, ConnectionEvent, Greeting, Session};
+use crate::network::{Changes, StunClient};
+use crate::state::{Coordinator, StateFolder, Wanted};
+
+/// After the disk refused the map.
+const MAP_RETRY: Duration = Duration::from_secs(10);
+/// Counters of tunnels that carry traffic are reported so often.
+const COUNTERS_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Everything that the daemon knows and holds.
+pub(super) struct Agent {
+    pub(super) settings: Settings,
+    pub(super) folder: StateFolder,
+    pub(super) stored: Stored,
+    pub(super) netlink: Handle,
+    pub(super) frames: mpsc::Sender<(u64, ConnectionEvent)>,
+    pub(super) events: mpsc::Sender<DataplaneEvent>,
+    pub(super) plane: Option<Plane>,
+    pub(super) plane_problem: Option<String>,
+    pub(super) plane_retry: Option<Instant>,
+    pub(super) session: Option<Session>,
+    /// Whom the session connects to.
+    pub(super) coordinator: Option<Coordinator>,
+    pub(super) connection: Option<(u64, Connection)>,
+    pub(super) connections: u64,
+    /// Where the coordinator was reached, and its host's other addresses.
+    pub(super) reached: Vec<SocketAddr>,
+    pub(super) link: Link,
+    pub(super) here: Surroundings,
+    seen: Changes,
+    pub(super) known_endpoints: Vec<Endpoint>,
+    pub(super) stun: StunClient,
+    pub(super) map_due: Option<Instant>,
+    pub(super) map_written: Option<Instant>,
+    counters_due: Instant,
+    counted: u64,
+    pub(super) pending: Option<Pending>,
+}
+
+impl Agent {
+    pub(super) fn new(
+        settings: Settings,
+        folder: StateFolder,
+        netlink: Handle,
+        frames: mpsc::Sender<(u64, ConnectionEvent)>,
+        events: mpsc::Sender<DataplaneEvent>,
+    ) -> Result<Self, DaemonError> {
+        let stored = Stored::load(&folder)?;
+        Ok(Self {
+            settings,
+            folder,
+            stored,
+            netlink,
+            frames,
+            events,
+            plane: None,
+            plane_problem: None,
+            plane_retry: None,
+            session: None,
+            coordinator: None,
+            connection: None,
+            connections: 0,
+            reached: Vec::new(),
+            link: Link::default(),
+            here: Surroundings::default(),
+            seen: Changes::default(),
+            known_endpoints: Vec::new(),
+            stun: StunClient::new(random()?),
+            map_due: None,
+            map_written: None,
+            counters_due: Instant::now() + COUNTERS_INTERVAL,
+            counted: 0,
+            pending: None,
+        })
+    }
+
+    /// Goes up if that is wanted, with the last map, coordinator away or not. Refuses where no TUN device can
+    /// be made, wanted now or later.
+    pub(super) async fn start(&mut self, now: Instant) -> Result<(), DaemonError> {
+        let config = &self.stored.config;
+        if config.wanted == Wanted::Up
+            && config.removed.is_none()
+            && let Some(coordinator) = config.coordinator.clone()
+        {
+            if let Err(error) = self.start_plane().await {
+                if is_lasting(&error) {
+                    return Err(error.into());
+                }
+                self.plane_failed(&error, now);
+            }
+            self.open_session(coordinator, Greeting::Hello);
+        } else if let Err(error) = Plane::rehearse(&self.settings)
+            && is_lasting(&error)
+        {
+            return Err(error.into());
+        }
+        self.drive(now).await;
+        Ok(())
+    }
+
+    /// Ordered: first the word to the coordinator, then the tunnels.
+    pub(super) async fn stop(mut self) {
+        if let Some((_, connection)) = self.connection.take() {
+            connection.close().await;
+        }
+        self.store_map_if_due(Instant::now() + MAP_RETRY);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.session.as_ref().and_then(Session::poll_timeout);
+        let plane = self.plane.as_ref().and_then(|_| self.stun.poll_timeout());
+        let counters = self.plane.as_ref().map(|_| self.counters_due);
+        let pending = self.pending.as_ref().map(|pending| pending.until);
+        [session, plane, counters, pending, self.map_due, self.plane_retry].into_iter().flatten().min()
+    }
+
+    pub(super) async fn handle_call(&mut self, call: Call, now: Instant) {
+        let Call { request, answer } = call;
+        let at_once = match request {
+            Request::Status => Answer::ok(&self.status()),
+            Request::Routes => Answer::ok(&self.routes()),
+            Request::Up(up) => return self.up(up, answer, now).await,
+            Request::Down => self.down(),
+            Request::Logout => return self.logout(answer, now),
+        };
+        // A client that went away needs no answer.
+        answer.send(at_once).ok();
+    }
+
+    pub(super) fn handle_connection(&mut self, number: u64, event: ConnectionEvent, now: Instant) {
+        let Some(session) = self.session.as_mut() else { return };
+        if self.connection.as_ref().is_none_or(|(current, _)| *current != number) {
+            return;
+        }
+        match event {
+            ConnectionEvent::Connected { remote, resolved } => {
+                self.reached = [remote].into_iter().chain(resolved).collect();
+                session.handle_connected(now, self.stored.map.as_ref().map(|map| map.revision));
+            }
+            ConnectionEvent::Message(message) => {
+                if let CoordinatorMessage::Unknown(kind) = &message {
+                    tracing::debug!(kind, "the coordinator says what this version does not know");
+                }
+                session.handle_message(now, message, &mut self.stored.map);
+            }
+            ConnectionEvent::Closed(error) => {
+                tracing::warn!(%error, "no connection to the coordinator");
+                self.connection = None;
+                session.handle_disconnected(now);
+                self.link.set(false);
+                self.link.last_error = Some(error.to_string());
+                self.pending_connection_failed(&error);
+            }
+        }
+    }
+
+    pub(super) fn handle_dataplane(&mut self, event: DataplaneEvent, now: Instant) {
+        match event {
+            DataplaneEvent::Stun { from, datagram } => {
+                self.stun.handle_datagram(from, &datagram, now);
+            }
+            DataplaneEvent::PeerUp { peer, endpoint } => {
+                tracing::debug!(%peer, %endpoint, "a tunnel is up");
+                self.tunnels_changed();
+            }
+            DataplaneEvent::EndpointChanged { peer, endpoint } => {
+                tracing::debug!(%peer, %endpoint, "a peer has moved");
+                self.tunnels_changed();
+            }
+            _ => {}
+        }
+    }
+
+    /// Links, addresses or routes of this machine changed.
+    pub(super) async fn handle_network(&mut self, changes: Changes, now: Instant) {
+        let rerouted = changes.routes != self.seen.routes;
+        self.seen = changes;
+        let before = self.here.hosts.clone();
+        self.look_around().await;
+        if !rerouted && before == self.here.hosts {
+            return;
+        }
+        tracing::info!(addresses = ?self.here.hosts, "the network of this machine changed");
+        if let Some(plane) = &self.plane {
+            plane.dataplane.network_changed();
+        }
+        self.stun.restart(now);
+        if let Some(session) = self.session.as_mut() {
+            session.handle_network_change(now);
+        }
+    }
+
+    /// Does everything that is due, until nothing is left to do.
+    pub(super) async fn drive(&mut self, now: Instant) {
+        if self.plane_retry.is_some_and(|at| at <= now) {
+            self.start_plane_or_retry(now).await;
+        }
+        self.count_if_due(now);
+        if let Some(session) = self.session.as_mut() {
+            session.handle_timeout(now);
+        }
+        while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
+            self.obey(output, now).await;
+        }
+        self.ask_stun(now);
+        self.look_behind_nat().await;
+        self.look_for_new_endpoints();
+        self.store_map_if_due(now);
+        // Storing the map asks the session to acknowledge it.
+        while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
+            self.obey(output, now).await;
+        }
+        self.give_up_if_due(now);
+    }
+
+    fn store_map_if_due(&mut self, now: Instant) {
+        if self.map_due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.map_due = None;
+        let Some(map) = &self.stored.map else { return };
+        match self.folder.store_map(map) {
+            Ok(()) => {
+                self.map_written = Some(now);
+                if let Some(session) = self.session.as_mut() {
+                    session.map_stored(map.revision);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the network map is not on disk: a restart would use an older one");
+                self.map_due = Some(now + MAP_RETRY);
+            }
+        }
+    }
+
+    /// There is no map left to write.
+    pub(super) fn forget_map_timer(&mut self) {
+        self.map_due = None;
+    }
+
+    fn count_if_due(&mut self, now: Instant) {
+        let Some(plane) = self.plane.as_ref().filter(|_| self.counters_due <= now) else { return };
+        self.counters_due = now + COUNTERS_INTERVAL;
+        let totals = plane.dataplane.status().totals;
+        let counted = totals.rx_packets + totals.tx_packets;
+        if std::mem::replace(&mut self.counted, counted) != counted {
+            self.tunnels_changed();
+        }
+    }
+}
+
+/// An error with its causes, for a person.
+pub(super) fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Seeded by the operating system: transaction ids of STUN must not be guessed.
+fn random() -> Result<fastrand::Rng, DaemonError> {
+    getrandom::u64().map(fastrand::Rng::with_seed).map_err(|_| DaemonError::Random)
+}

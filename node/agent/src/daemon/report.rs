@@ -1,0 +1,44 @@
+//! What the node tells its coordinator of itself.
+
+use std::collections::HashMap;
+
+use twinmesh_control::{NetworkMap, Report, TunnelReport};
+use twinmesh_dataplane::{PeerStatus, PublicKey};
+
+use super::agent::Agent;
+
+/// A report must fit in a frame of 256 KiB; a tunnel takes some 100 bytes.
+const MOST_TUNNELS: usize = 1_000;
+
+impl Agent {
+    pub(super) fn report(&self) -> Report {
+        let Some(plane) = &self.plane else { return Report::default() };
+        let tunnels = match &self.stored.map {
+            Some(map) => tunnels(map, plane.dataplane.status().peers),
+            None => Vec::new(),
+        };
+        Report { endpoints: self.endpoints(), tunnels }
+    }
+}
+
+/// The tunnels that have a session; of very many, those with the newest.
+fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>) -> Vec<TunnelReport> {
+    let ids: HashMap<PublicKey, _> =
+        map.peers.values().map(|peer| (PublicKey(peer.wireguard_key.0), peer.id)).collect();
+    let mut tunnels: Vec<TunnelReport> = peers
+        .into_iter()
+        .filter(|peer| peer.last_handshake.is_some())
+        .filter_map(|peer| {
+            Some(TunnelReport {
+                peer: *ids.get(&peer.public_key)?,
+                endpoint: peer.endpoint,
+                handshake_age: peer.last_handshake.map(|age| age.as_secs()),
+                received: peer.rx_bytes,
+                sent: peer.tx_bytes,
+            })
+        })
+        .collect();
+    tunnels.sort_by_key(|tunnel| tunnel.handshake_age);
+    tunnels.truncate(MOST_TUNNELS);
+    tunnels
+}

@@ -1,0 +1,199 @@
+//! The answers to `status` and `routes`.
+
+use std::collections::HashMap;
+use std::time::UNIX_EPOCH;
+
+use ipnet::IpNet;
+use twinmesh_control::Peer;
+use twinmesh_dataplane::{MAX_DEFAULT_WORKERS, PeerState, PeerStatus as TunnelStatus, PublicKey};
+
+use super::agent::Agent;
+use super::plane::MTU;
+use crate::api::{
+    CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
+};
+use crate::network::KernelState;
+use crate::state::Wanted;
+
+impl Agent {
+    pub(super) fn status(&self) -> Status {
+        let map = self.stored.map.as_ref();
+        let plane = self.plane.as_ref();
+        let counters = plane.map(|plane| plane.dataplane.status());
+        let (datagrams, drops, tunnels) = match counters {
+            Some(counters) => (counters.datagrams, counters.drops, by_key(counters.peers)),
+            None => Default::default(),
+        };
+        let named = |counts: Vec<(&'static str, u64)>| {
+            counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+        };
+        Status {
+            state: self.state(),
+            problem: self.problem(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: map.map(|map| map.own.name.clone()).or_else(|| self.stored.config.hostname.clone()),
+            id: map.map(|map| map.own.id),
+            addresses: map.map(|map| map.own.addresses.clone()).unwrap_or_default(),
+            network: map.map(|map| NetworkStatus {
+                name: map.network.name.clone(),
+                ipv4: map.network.ipv4,
+                ipv6: map.network.ipv6,
+            }),
+            coordinator: self.coordinator_status(),
+            revision: map.map(|map| map.revision),
+            tun: plane.map(|plane| TunStatus { name: plane.dataplane.tun_name().to_owned(), mtu: MTU }),
+            port: plane.map(|plane| plane.dataplane.port()),
+            endpoints: self.endpoints(),
+            behind_nat: self.here.behind_nat,
+            peers: map.map_or_else(Vec::new, |map| {
+                map.peers.values().map(|peer| peer_status(peer, tunnel_of(&tunnels, peer))).collect()
+            }),
+            datagrams: named(datagrams),
+            drops: named(drops),
+            workers: self.workers(),
+            memory_kib: resident_kib(),
+            pid: std::process::id(),
+        }
+    }
+
+    pub(super) fn routes(&self) -> Vec<RouteStatus> {
+        let (Some(map), Some(plane)) = (&self.stored.map, &self.plane) else { return Vec::new() };
+        let tunnels = by_key(plane.dataplane.status().peers);
+        let kernel = plane.interface.routes();
+        map.peers
+            .values()
+            .flat_map(|peer| {
+                let tunnel = tunnel_of(&tunnels, peer);
+                peer.allowed_ips.iter().map(move |destination| RouteStatus {
+                    destination: *destination,
+                    peer: peer.name.clone(),
+                    id: peer.id,
+                    state: activity(tunnel),
+                    endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
+                    problem: kernel_problem(kernel, destination),
+                })
+            })
+            .collect()
+    }
+
+    fn state(&self) -> State {
+        let config = &self.stored.config;
+        if config.removed.is_some() {
+            State::Removed
+        } else if config.coordinator.is_none() {
+            State::NeedsLogin
+        } else if self.plane.is_some() && self.stored.map.is_some() {
+            State::Running
+        } else {
+            State::Stopped
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let config = &self.stored.config;
+        let state = match &config.removed {
+            Some(reason) => Some(format!(
+                "removed from the network ({reason}): join again with `twinmesh up --coordinator … --token …`"
+            )),
+            None if config.coordinator.is_some()
+                && config.wanted == Wanted::Up
+                && self.stored.map.is_none() =>
+            {
+                Some("waiting for the coordinator's network map".to_owned())
+            }
+            None => None,
+        };
+        let refused = self.plane.iter().flat_map(|plane| plane.interface.problems());
+        let problems: Vec<String> = [self.stored.notice.clone(), self.plane_problem.clone(), state]
+            .into_iter()
+            .flatten()
+            .chain(refused)
+            .collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
+    }
+
+    fn coordinator_status(&self) -> Option<CoordinatorStatus> {
+        let coordinator = self.coordinator.as_ref().or(self.stored.config.coordinator.as_ref())?;
+        let since = self.link.since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
+        Some(CoordinatorStatus {
+            address: coordinator.address.to_string(),
+            connected: self.link.connected,
+            since: since.map(|since| since.as_secs()),
+            last_error: self.link.last_error.clone(),
+        })
+    }
+
+    fn workers(&self) -> usize {
+        match self.settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS),
+            given => given,
+        }
+    }
+}
+
+type Tunnels = HashMap<PublicKey, TunnelStatus>;
+
+fn by_key(tunnels: Vec<TunnelStatus>) -> Tunnels {
+    tunnels.into_iter().map(|tunnel| (tunnel.public_key, tunnel)).collect()
+}
+
+fn tunnel_of<'a>(tunnels: &'a Tunnels, peer: &Peer) -> Option<&'a TunnelStatus> {
+    tunnels.get(&PublicKey(peer.wireguard_key.0))
+}
+
+fn peer_status(peer: &Peer, tunnel: Option<&TunnelStatus>) -> PeerStatus {
+    let count = |counter: fn(&TunnelStatus) -> u64| tunnel.map_or(0, counter);
+    PeerStatus {
+        id: peer.id,
+        name: peer.name.clone(),
+        kind: peer.kind.clone(),
+        addresses: peer.addresses.clone(),
+        allowed_ips: peer.allowed_ips.clone(),
+        protocol: "wireguard".to_owned(),
+        endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
+        state: activity(tunnel),
+        last_handshake_age_s: tunnel.and_then(|tunnel| tunnel.last_handshake).map(|age| age.as_secs()),
+        rx_bytes: count(|tunnel| tunnel.rx_bytes),
+        tx_bytes: count(|tunnel| tunnel.tx_bytes),
+        rx_packets: count(|tunnel| tunnel.rx_packets),
+        tx_packets: count(|tunnel| tunnel.tx_packets),
+    }
+}
+
+fn activity(tunnel: Option<&TunnelStatus>) -> PeerActivity {
+    match tunnel.map(|tunnel| tunnel.state) {
+        Some(PeerState::Up) => PeerActivity::Active,
+        Some(PeerState::Connecting) => PeerActivity::Connecting,
+        _ => PeerActivity::Idle,
+    }
+}
+
+/// Why the kernel does not send that destination to the TUN device: no route of ours covers it.
+fn kernel_problem(
+    kernel: &std::collections::BTreeMap<IpNet, KernelState>,
+    destination: &IpNet,
+) -> Option<String> {
+    let covering = |wanted: &KernelState| {
+        kernel.iter().any(|(route, state)| state == wanted && route.contains(destination))
+    };
+    if covering(&KernelState::Installed) {
+        return None;
+    }
+    let refused =
+        kernel.iter().filter(|(route, _)| route.contains(destination)).find_map(|(_, state)| match state {
+            KernelState::Refused(reason) => Some(reason.clone()),
+            KernelState::Installed => None,
+        });
+    Some(
+        refused.unwrap_or_else(|| {
+            "no route is set for it: it would take all traffic of this machine".to_owned()
+        }),
+    )
+}
+
+/// Resident set of this process.
+fn resident_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,177 @@
+//! From the network map to the data plane's peers: what each should be, and what has to change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use twinmesh_control::{EndpointKind, NetworkMap, NodeId, Peer};
+use twinmesh_dataplane::{PeerConfig, PublicKey};
+
+/// Shorter than the life of a mapping in any NAT that people use (RFC 4787 asks for 2 minutes, many have 30 s).
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// What of this machine matters to every tunnel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Surroundings {
+    /// Own addresses outside the overlay.
+    pub(super) hosts: BTreeSet<IpAddr>,
+    /// The data port.
+    pub(super) port: u16,
+    /// `None`: not known.
+    pub(super) behind_nat: Option<bool>,
+}
+
+/// One tunnel as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tunnel {
+    pub(super) key: PublicKey,
+    pub(super) endpoints: Vec<SocketAddr>,
+    pub(super) allowed_ips: Vec<IpNet>,
+    pub(super) keepalive: Option<Duration>,
+}
+
+impl Tunnel {
+    pub(super) fn new(peer: &Peer, map: &NetworkMap, here: &Surroundings) -> Self {
+        let overlay = [IpNet::V4(map.network.ipv4), IpNet::V6(map.network.ipv6)];
+        let usable = |address: &SocketAddr| {
+            // Another node's bridge may have the address that one of ours has: that would be ourselves.
+            let ourselves = here.hosts.contains(&address.ip()) && address.port() == here.port;
+            let inside = overlay.iter().any(|prefix| prefix.contains(&address.ip()));
+            !ourselves && !inside && address.port() != 0
+        };
+        let rank = |kind: &EndpointKind| match kind {
+            EndpointKind::Configured => 0,
+            EndpointKind::Reflexive => 1,
+            EndpointKind::Host | EndpointKind::Other(_) => 2,
+        };
+        let mut endpoints: Vec<_> =
+            peer.endpoints.iter().filter(|endpoint| usable(&endpoint.address)).collect();
+        endpoints.sort_by_key(|endpoint| rank(&endpoint.kind));
+        Self {
+            key: PublicKey(peer.wireguard_key.0),
+            endpoints: endpoints.into_iter().map(|endpoint| endpoint.address).collect(),
+            allowed_ips: peer.allowed_ips.clone(),
+            // A keepalive also starts the handshake. Who is behind a NAT must speak first to be reached. Who
+            // does not know yet has just started, and its peers may still hold its former sessions.
+            keepalive: (here.behind_nat != Some(false)).then_some(KEEPALIVE),
+        }
+    }
+
+    pub(super) fn to_peer_config(&self) -> PeerConfig {
+        PeerConfig {
+            public_key: self.key,
+            preshared_key: None,
+            endpoints: self.endpoints.clone(),
+            allowed_ips: self.allowed_ips.clone(),
+            keepalive: self.keepalive,
+        }
+    }
+}
+
+/// What the data plane has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Remove(PublicKey),
+    Set(Tunnel),
+}
+
+/// The tunnels that the data plane has.
+#[derive(Debug, Default)]
+pub(super) struct Tunnels {
+    present: BTreeMap<NodeId, Tunnel>,
+}
+
+impl Tunnels {
+    /// The steps to the tunnels of the whole map.
+    pub(super) fn update_all(&mut self, map: &NetworkMap, here: &Surroundings) -> Vec<Step> {
+        let ids: BTreeSet<NodeId> = self.present.keys().chain(map.peers.keys()).copied().collect();
+        self.update(ids, map, here)
+    }
+
+    /// The steps for these peers alone: removals first, so that a key or prefix is free before another
+    /// peer takes it.
+    pub(super) fn update(
+        &mut self,
+        ids: impl IntoIterator<Item = NodeId>,
+        map: &NetworkMap,
+        here: &Surroundings,
+    ) -> Vec<Step> {
+        let (mut removals, mut settings) = (Vec::new(), Vec::new());
+        for id in ids {
+            let wanted = map.peers.get(&id).map(|peer| Tunnel::new(peer, map, here));
+            let present = self.present.get(&id);
+            if present == wanted.as_ref() {
+                continue;
+            }
+            if let Some(present) = present
+                && wanted.as_ref().is_none_or(|wanted| wanted.key != present.key)
+            {
+                removals.push(Step::Remove(present.key));
+            }
+            match wanted {
+                Some(wanted) => {
+                    self.present.insert(id, wanted.clone());
+                    settings.push(Step::Set(wanted));
+                }
+                None => {
+                    self.present.remove(&id);
+                }
+            }
+        }
+        removals.extend(settings);
+        removals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{map, peer};
+
+    fn here(behind_nat: Option<bool>) -> Surroundings {
+        Surroundings { hosts: BTreeSet::from(["192.0.2.1".parse().unwrap()]), port: 4500, behind_nat }
+    }
+
+    #[test]
+    fn only_a_node_that_is_surely_not_behind_a_nat_stays_silent() {
+        let map = map(1, [peer(2)]);
+        for (behind_nat, keeps_alive) in [(None, true), (Some(true), true), (Some(false), false)] {
+            let tunnel = Tunnel::new(&map.peers[&NodeId(2)], &map, &here(behind_nat));
+            assert_eq!(tunnel.keepalive.is_some(), keeps_alive, "{behind_nat:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_inside_the_overlay_or_our_own_are_never_tried() {
+        let mut other = peer(2);
+        let endpoint =
+            |address: &str, kind| twinmesh_control::Endpoint { address: address.parse().unwrap(), kind };
+        other.endpoints = vec![
+            endpoint("192.0.2.1:4500", EndpointKind::Host),
+            endpoint("100.64.0.9:4500", EndpointKind::Host),
+            endpoint("192.0.2.2:4500", EndpointKind::Host),
+            endpoint("203.0.113.2:61000", EndpointKind::Reflexive),
+        ];
+        let tunnel = Tunnel::new(&other, &map(1, []), &here(None));
+        let tried: Vec<_> = tunnel.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(tried, ["203.0.113.2:61000", "192.0.2.2:4500"]);
+    }
+
+    #[test]
+    fn only_what_differs_is_done_and_removals_come_first() {
+        let mut tunnels = Tunnels::default();
+        let first = map(1, [peer(2), peer(3)]);
+        assert_eq!(tunnels.update_all(&first, &here(None)).len(), 2);
+        assert_eq!(tunnels.update_all(&first, &here(None)), []);
+
+        let mut changed = peer(2);
+        let old_key = PublicKey(changed.wireguard_key.0);
+        changed.wireguard_key.0[0] ^= 1;
+        let second = map(2, [changed]);
+        let steps = tunnels.update_all(&second, &here(None));
+        let gone = PublicKey(peer(3).wireguard_key.0);
+        assert_eq!(steps[..2], [Step::Remove(old_key), Step::Remove(gone)]);
+        assert!(matches!(&steps[2..], [Step::Set(_)]));
+    }
+}

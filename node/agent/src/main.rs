@@ -1,0 +1,7 @@
+//! The binary `twinmesh`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    twinmesh_agent::cli::main()
+}
