@@ -4,6 +4,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
+# Errors carry their context; backtraces would hide it.
+export RUST_BACKTRACE=0
 logs=${CARGO_TARGET_DIR:-target}/test-logs
 mkdir -p "$logs"
 passed=0 failed=0
@@ -56,9 +58,10 @@ step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step deny deny
 grep -h "NOT checked" "$logs/deny.log" | sed 's/^/   /'
+# The lab's own tests start its binary, and the whole-system tests those of all crates.
+step binaries cargo build --locked --bins
 suite unit cargo nextest run --workspace --locked
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-step binaries cargo build --locked --bins
 suite lab cargo nextest run --profile lab -p twinmesh-e2e --locked
 
 [ ${#failures[@]} -gt 0 ] && echo "failed: ${failures[*]}"

@@ -1,0 +1,133 @@
+//! Programs that run beside a test and end with their handle.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::{Mesh, wait_for};
+
+/// A server inside a host; killed when dropped.
+pub struct Server(Child);
+
+impl Server {
+    /// Serves the host's own folder at port 8000 of that address.
+    pub fn http(mesh: &Mesh, host: &str, address: IpAddr) -> Result<Self> {
+        let bind = address.to_string();
+        let serve =
+            format!("exec python3 -m http.server --bind {bind} --directory $TWINMESH_LAB_HOST_DIR 8000");
+        Self::start(mesh, host, &["sh", "-c", &serve], 8000)
+    }
+
+    /// An iperf3 server at its usual port.
+    pub fn iperf(mesh: &Mesh, host: &str, address: IpAddr) -> Result<Self> {
+        Self::start(mesh, host, &["iperf3", "-s", "-B", &address.to_string()], 5201)
+    }
+
+    /// Waits until something listens on that TCP port of the host.
+    fn start(mesh: &Mesh, host: &str, command: &[&str], port: u16) -> Result<Self> {
+        let server = Self(mesh.spawn(host, command)?);
+        let filter = format!("sport = :{port}");
+        wait_for(&format!("{} on {host}", command[0]), Duration::from_secs(10), || {
+            let listening = mesh.run(host, &["ss", "-Hltn", &filter]).ok()?;
+            (!listening.is_empty()).then_some(())
+        })?;
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+fn end(child: &mut Child) {
+    // Both fail only when the program has ended already.
+    child.kill().ok();
+    child.wait().ok();
+}
+
+/// A ping that runs for a set time.
+pub struct BackgroundPing(Child);
+
+/// What `ping` counted.
+#[derive(Debug)]
+pub struct PingReport {
+    pub sent: u64,
+    pub lost: u64,
+}
+
+impl BackgroundPing {
+    pub(crate) fn start(mesh: &Mesh, from: &str, to: IpAddr, duration: Duration) -> Result<Self> {
+        let seconds = duration.as_secs().to_string();
+        mesh.spawn(from, &["ping", "-q", "-i", "0.1", "-W", "2", "-w", &seconds, &to.to_string()]).map(Self)
+    }
+
+    /// Waits for the end and reads ping's summary.
+    pub fn finish(self) -> Result<PingReport> {
+        let Output { stdout, .. } = self.0.wait_with_output()?;
+        let text = String::from_utf8_lossy(&stdout);
+        let summary =
+            text.lines().find(|line| line.contains("packets transmitted")).context("no summary of ping")?;
+        let mut numbers =
+            summary.split(|letter: char| !letter.is_ascii_digit()).filter_map(|word| word.parse().ok());
+        let (sent, received): (u64, u64) = numbers.next().zip(numbers.next()).context("no counts of ping")?;
+        // The last request may still be on its way when the time is over.
+        Ok(PingReport { sent, lost: sent.saturating_sub(received + 1) })
+    }
+}
+
+/// A capture on a host's underlay.
+pub struct Capture {
+    file: PathBuf,
+    child: Child,
+}
+
+impl Capture {
+    pub(crate) fn start(mesh: &Mesh, host: &str, filter: &str) -> Result<Self> {
+        // Where the lab keeps its own: a failed test's captures are kept with its logs.
+        let file = mesh.lab().capture(host, "test");
+        let name = file.display().to_string();
+        let child = mesh.spawn(
+            host,
+            &[
+                "tcpdump",
+                "-i",
+                "eth0",
+                "-U",
+                "--immediate-mode",
+                "-s",
+                "0",
+                "-Z",
+                "root",
+                "-w",
+                &name,
+                filter,
+            ],
+        )?;
+        wait_for("tcpdump to start", Duration::from_secs(5), || {
+            // It writes the file's header when it has begun to listen.
+            std::fs::metadata(&file).is_ok_and(|file| file.len() >= 24).then_some(())
+        })?;
+        Ok(Self { file, child })
+    }
+
+    /// Ends the capture; the bytes of its file.
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        end(&mut self.child);
+        std::fs::read(&self.file).context("the capture cannot be read")
+    }
+
+    /// Where it is written.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// Output goes nowhere unless it is asked for.
+pub(crate) fn quiet(command: &mut std::process::Command) -> std::io::Result<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+}

@@ -1,0 +1,23 @@
+//! The whole system in the lab: real programs, TUN devices, sockets and NATs.
+//!
+//! [`Mesh`] is `tests/scenarios/three-nodes.toml`, running: a coordinator on `hub`, the nodes `alpha`
+//! and `beta` on two public networks, and `gamma` behind a NAT. Each test has a mesh of its own.
+
+mod background;
+mod mesh;
+mod wait;
+
+pub use background::{BackgroundPing, Capture, PingReport, Server};
+pub use mesh::{Mesh, Token, on_mesh};
+pub use wait::wait_for;
+
+/// The nodes that run an agent.
+pub const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// Every ordered pair of different nodes.
+pub fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NODES
+        .into_iter()
+        .flat_map(|from| NODES.into_iter().map(move |to| (from, to)))
+        .filter(|(from, to)| from != to)
+}

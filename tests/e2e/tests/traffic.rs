@@ -1,0 +1,122 @@
+//! Ordinary programs between all pairs of the mesh: what a user sees, and what the wire sees.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, ensure};
+use twinmesh_e2e::{NODES, Server, on_mesh, pairs};
+
+/// Bytes of the file that is copied between nodes.
+const FILE_SIZE: u64 = 100 * 1024 * 1024;
+
+#[test]
+fn every_node_pings_every_other_over_ipv4_and_ipv6() {
+    on_mesh("pings", |mesh| {
+        for (from, to) in pairs() {
+            for address in mesh.overlay_addresses(to)? {
+                mesh.run(from, &["ping", "-c", "3", "-i", "0.2", "-W", "3", &address.to_string()])
+                    .with_context(|| format!("{from} → {to} ({address})"))?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn every_pair_is_reached_by_name_with_twinmesh_ping() {
+    on_mesh("names", |mesh| {
+        for (from, to) in pairs() {
+            let answer = mesh.json(from, &["twinmesh", "ping", to, "-c", "2", "--json"])?;
+            ensure!(answer["received"].as_u64() == Some(2), "{from} → {to}: {answer}");
+        }
+        let refused = mesh.fails("alpha", &["twinmesh", "ping", "nobody", "-c", "1"])?;
+        ensure!(refused.contains("nobody"), "{refused}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_of_100_mb_arrives_whole_between_all_pairs_over_both_families() {
+    on_mesh("files", |mesh| {
+        for to in NODES {
+            mesh.run(
+                to,
+                &["sh", "-c", &format!("head -c {FILE_SIZE} /dev/urandom > $TWINMESH_LAB_HOST_DIR/file")],
+            )?;
+        }
+        for (from, to) in pairs() {
+            let hash = mesh.run(to, &["sh", "-c", "sha256sum < $TWINMESH_LAB_HOST_DIR/file"])?;
+            for address in mesh.overlay_addresses(to)? {
+                let _server = Server::http(mesh, to, address)?;
+                let fetch = format!("curl -sSf --max-time 60 http://{}/file | sha256sum", bracketed(address));
+                let got = mesh.run(from, &["sh", "-c", &fetch])?;
+                ensure!(got == hash, "{from} ← {to} ({address}): {got} is not {hash}");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn udp_datagrams_of_every_size_up_to_the_mtu_and_beyond_arrive() {
+    on_mesh("udp", |mesh| {
+        for (from, to) in [("alpha", "beta"), ("gamma", "alpha")] {
+            for address in mesh.overlay_addresses(to)? {
+                let server = Server::iperf(mesh, to, address)?;
+                // 4,000 bytes leave the host in inner fragments; 16 bytes are iperf3's least.
+                for (length, rate) in [("16", "256K"), ("1200", "8M"), ("4000", "8M")] {
+                    let to = address.to_string();
+                    let client = ["iperf3", "-c", &to, "-u", "-t", "1", "-J", "-l", length, "-b", rate];
+                    let report = mesh.json(from, &client)?;
+                    let sum = &report["end"]["sum"];
+                    let (packets, lost) = (sum["packets"].as_f64(), sum["lost_packets"].as_f64());
+                    let (packets, lost) = packets.zip(lost).context("iperf3 gave no count")?;
+                    ensure!(
+                        packets > 100.0 && lost <= packets / 100.0,
+                        "{from} → {to} {length} B: lost {lost} of {packets}"
+                    );
+                }
+                drop(server);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn tcp_streams_run_both_ways_at_once() {
+    on_mesh("tcp", |mesh| {
+        let address = mesh.overlay_addresses("beta")?[0];
+        let _server = Server::iperf(mesh, "beta", address)?;
+        let address = address.to_string();
+        for extra in [&[][..], &["-R"], &["-P", "4"], &["--bidir"]] {
+            let client = [&["iperf3", "-c", &address, "-t", "2", "-J"], extra].concat();
+            let report = mesh.json("gamma", &client)?;
+            let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap_or_default();
+            ensure!(received > 1_000_000, "{extra:?}: only {received} bytes");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_plain_text_leaves_a_node() {
+    on_mesh("wire", |mesh| {
+        let address = mesh.overlay_addresses("beta")?[0];
+        let capture = mesh.capture("alpha", "udp port 4500")?;
+        // ping repeats the pattern through its payload: "secret-" in hexadecimal.
+        let pattern = "7365637265742d";
+        mesh.run("alpha", &["ping", "-c", "5", "-i", "0.2", "-p", pattern, &address.to_string()])?;
+        let bytes = capture.finish()?;
+        let needle = b"secret-secret-";
+        ensure!(bytes.len() > 5 * 120, "the capture holds only {} bytes", bytes.len());
+        ensure!(!bytes.windows(needle.len()).any(|window| window == needle), "plain text on the wire");
+        Ok(())
+    });
+}
+
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}:8000"),
+        IpAddr::V6(address) => format!("[{address}]:8000"),
+    }
+}
