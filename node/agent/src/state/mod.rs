@@ -10,7 +10,7 @@
 //!     <name>.corrupt-<unix time>
 //! ```
 //!
-//! Each file starts with a line that names its kind, version and check sum ([`envelope`]). Files are
+//! Each file starts with a line that names its kind, version and check sum (`envelope`). Files are
 //! mode 0600 and replaced whole: written beside, synced, renamed.
 
 mod config;
