@@ -11,8 +11,8 @@
 //!        ◄──────────── Revoked ────────────
 //! ```
 //!
-//! One bidirectional QUIC stream, opened by the node, carries [`frame`]s: a length and a CBOR
-//! [`Envelope`](frame) with the message's kind and body. Unknown kinds and unknown fields are
+//! One bidirectional QUIC stream, opened by the node, carries frames: a length and a CBOR
+//! `Envelope` with the message's kind and body. Unknown kinds and unknown fields are
 //! ignored, so either side may be newer.
 
 mod frame;
