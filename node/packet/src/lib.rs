@@ -5,9 +5,11 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod checksum;
+mod fragment;
 mod icmp;
 mod ip;
 
 pub use checksum::{Checksum, pseudo_header};
+pub use fragment::Fragments;
 pub use icmp::{IcmpError, MAX_ERROR_LEN, write_error};
 pub use ip::{IpPacket, Malformed, protocol};
