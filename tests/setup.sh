@@ -44,5 +44,6 @@ if [ "$purpose" = test ]; then
     cargo "${component/rust/}" --version >/dev/null 2>&1 || rustup component add "$component"
   done
   cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+  "$(dirname "$0")/interop/setup.sh"
   cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 fi
