@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help demo test lint
+.PHONY: help demo test bench lint
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -15,6 +15,10 @@ demo: ## a mesh of three nodes on this machine, with traffic; ONCE=1 ends after 
 test: ## everything: formatting, lints, licences, unit tests, whole system in the lab
 	@tests/setup.sh test
 	@tests/run.sh
+
+bench: ## speed of the ESP engine beside the bare ciphers
+	@tests/setup.sh demo
+	cargo bench --locked -p twinmesh-esp
 
 lint: ## formatting and lints only
 	cargo fmt --all --check

@@ -7,6 +7,7 @@
     reason = "a failed step of a test is a panic; support is a module"
 )]
 
+mod manual_sa;
 mod support;
 
 use std::fs;

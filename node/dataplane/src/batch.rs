@@ -8,6 +8,7 @@ use socket2::SockAddr;
 use twinmesh_wireguard::{MIN_BUFFER_LEN, OVERHEAD};
 
 use crate::counters::{Counters, DropReason};
+use crate::sys::Message;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
 
@@ -15,6 +16,8 @@ use crate::udp::UdpPort;
 pub(crate) const BATCH: usize = 64;
 /// Room beyond a batch for copies of handshakes and packets that had waited.
 const SPARE: usize = 64;
+/// More than any suite adds: SPI and sequence number, IV of 16, padding of 15 and its length and next header, ICV of 32.
+const ESP_OVERHEAD: usize = 80;
 
 /// Packets from the TUN device, in slots of the longest packet's size.
 pub(crate) struct PacketBatch {
@@ -61,17 +64,20 @@ pub(crate) struct SendBatch {
     stride: usize,
     addresses: Vec<SockAddr>,
     lengths: Vec<usize>,
+    /// DSCP and ECN of each outer header.
+    classes: Vec<u8>,
 }
 
 impl SendBatch {
     /// For inner packets of at most `max_packet` bytes.
     pub(crate) fn new(max_packet: usize) -> Self {
-        let stride = (max_packet + OVERHEAD).max(MIN_BUFFER_LEN);
+        let stride = (max_packet + OVERHEAD.max(ESP_OVERHEAD)).max(MIN_BUFFER_LEN);
         Self {
             storage: vec![0; stride * (BATCH + SPARE)].into(),
             stride,
             addresses: Vec::with_capacity(BATCH + SPARE),
             lengths: Vec::with_capacity(BATCH + SPARE),
+            classes: Vec::with_capacity(BATCH + SPARE),
         }
     }
 
@@ -92,6 +98,18 @@ impl SendBatch {
         udp: &UdpPort,
         counters: &Counters,
     ) {
+        self.commit_marked(length, 0, destinations, udp, counters);
+    }
+
+    /// Like [`Self::commit`], with DSCP and ECN for the outer header.
+    pub(crate) fn commit_marked(
+        &mut self,
+        length: usize,
+        traffic_class: u8,
+        destinations: impl Iterator<Item = SocketAddr>,
+        udp: &UdpPort,
+        counters: &Counters,
+    ) {
         let first = self.lengths.len() * self.stride;
         for destination in destinations.take(SPARE) {
             let Some(address) = udp.address(destination) else {
@@ -104,6 +122,7 @@ impl SendBatch {
             }
             self.lengths.push(length);
             self.addresses.push(address);
+            self.classes.push(traffic_class);
         }
     }
 
@@ -125,8 +144,13 @@ impl SendBatch {
     /// Sends everything. What the system refuses is counted and skipped.
     pub(crate) fn flush(&mut self, udp: &UdpPort, counters: &Counters) {
         let datagrams = self.storage.chunks_exact(self.stride).zip(&self.lengths);
-        let messages =
-            self.addresses.iter().zip(datagrams).map(|(address, (slot, length))| (address, &slot[..*length]));
+        let messages = self.addresses.iter().zip(datagrams).zip(&self.classes).map(
+            |((to, (slot, length)), traffic_class)| Message {
+                to,
+                datagram: &slot[..*length],
+                traffic_class: *traffic_class,
+            },
+        );
         let mut done = 0;
         while let Err(error) = udp.send(&messages, &mut done) {
             let reason = refusal(&error);
@@ -139,6 +163,7 @@ impl SendBatch {
         }
         self.addresses.clear();
         self.lengths.clear();
+        self.classes.clear();
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Config {
     pub port: u16,
     /// Worker threads, 0 for one per core but at most [`MAX_DEFAULT_WORKERS`].
     pub workers: usize,
+    /// `SO_MARK` of everything that the data plane itself sends, so that policy routing can tell it from what is
+    /// to go into the TUN device.
+    pub mark: Option<u32>,
     /// The node's WireGuard key.
     pub private_key: PrivateKey,
 }

@@ -18,12 +18,18 @@ use twinmesh_wireguard::{
 use crate::config::PeerConfig;
 use crate::counters::{Counters, DropReason};
 use crate::error::PeerError;
+use crate::esp_config::{EspConfig, EspError};
+use crate::path_mtu;
+use crate::sys::Message;
 use crate::table::{PeerSlot, Table};
 use crate::udp::UdpPort;
 use crate::worker::Shared;
 
 /// Fine enough to find a lost peer within 2 s; a tick costs some 0.1 µs for each peer.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// How soon a narrower path is seen: three system calls for each ESP tunnel.
+const PATHS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Peers as the agent set them, and the means to publish them.
 pub(crate) struct Control {
@@ -97,6 +103,20 @@ impl Control {
         true
     }
 
+    pub(crate) fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
+        let mut peers = self.peers.lock();
+        peers.table.esp.add(config, Instant::now())?;
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        Ok(())
+    }
+
+    pub(crate) fn remove_esp(&self, name: &str) -> bool {
+        let mut peers = self.peers.lock();
+        let removed = peers.table.esp.remove(name);
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        removed
+    }
+
     pub(crate) fn network_changed(&self) {
         let now = Instant::now();
         for slot in self.shared.table.load().peers() {
@@ -109,12 +129,23 @@ impl Control {
             self.port.udp.address(to).ok_or_else(|| {
                 std::io::Error::new(std::io::ErrorKind::Unsupported, "this node has no IPv6")
             })?;
-        self.port.udp.send(&iter::once((&address, datagram)), &mut 0)
+        self.port.udp.send(&iter::once(Message { to: &address, datagram, traffic_class: 0 }), &mut 0)
+    }
+
+    fn look_at_paths(&self, table: &Table, now: Instant) {
+        for tunnel in table.esp.tunnels() {
+            match path_mtu::of_route(tunnel.remote(), self.shared.mark) {
+                Ok(mtu) => tunnel.route_mtu(mtu, now),
+                // No route at all: the peer is out of reach for other reasons too.
+                Err(error) => tracing::trace!(tunnel = tunnel.name, %error, "no MTU of the path"),
+            }
+        }
     }
 
     /// Runs the timers until told to stop; unparked then.
     pub(crate) fn run_timers(&self) {
         let mut next = Instant::now() + TICK;
+        let mut next_paths = Instant::now();
         while !self.shared.stop.load(Ordering::Acquire) {
             let now = Instant::now();
             if now < next {
@@ -123,8 +154,13 @@ impl Control {
             }
             next = now + TICK;
             self.shared.device.tick();
-            for slot in self.shared.table.load().peers() {
+            let table = self.shared.table.load();
+            for slot in table.peers() {
                 self.port.act_on(slot, |peer, out| peer.tick(out, now));
+            }
+            if now >= next_paths {
+                next_paths = now + PATHS_INTERVAL;
+                self.look_at_paths(&table, now);
             }
         }
     }
@@ -164,7 +200,9 @@ impl Port {
 
     fn send(&self, to: SocketAddr, datagram: &[u8]) {
         let Some(address) = self.udp.address(to) else { return self.counters.dropped(DropReason::NoIpv6) };
-        if let Err(error) = self.udp.send(&iter::once((&address, datagram)), &mut 0) {
+        if let Err(error) =
+            self.udp.send(&iter::once(Message { to: &address, datagram, traffic_class: 0 }), &mut 0)
+        {
             tracing::debug!(%to, %error, "a handshake or keepalive was not sent");
             self.counters.dropped(DropReason::SendFailed);
         }

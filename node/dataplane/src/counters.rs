@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use twinmesh_esp::{DropReason as EspDrop, SealError};
 use twinmesh_wireguard::DropReason as WireGuardDrop;
 
 use crate::datagram::DatagramKind;
@@ -39,11 +40,17 @@ pub(crate) enum DropReason {
     ReceiveFailed,
     /// The TUN device refused the packet.
     TunWrite,
+    /// A policy forbids the packet.
+    Discarded,
     WireGuard(WireGuardDrop),
+    /// Inbound, by an SA.
+    Esp(EspDrop),
+    /// Outbound, by an SA.
+    EspSeal(SealError),
 }
 
 impl DropReason {
-    const OWN: [Self; 14] = [
+    const OWN: [Self; 15] = [
         Self::Malformed,
         Self::TooBig,
         Self::NoRoute,
@@ -58,11 +65,20 @@ impl DropReason {
         Self::SendBlocked,
         Self::ReceiveFailed,
         Self::TunWrite,
+        Self::Discarded,
     ];
-    const COUNT: usize = Self::OWN.len() + WireGuardDrop::ALL.len();
+    const COUNT: usize = Self::ESP_SEAL + SealError::ALL.len();
+    /// Where the slots of each engine begin.
+    const WIREGUARD: usize = Self::OWN.len();
+    const ESP: usize = Self::WIREGUARD + WireGuardDrop::ALL.len();
+    const ESP_SEAL: usize = Self::ESP + EspDrop::ALL.len();
 
     fn all() -> impl Iterator<Item = Self> {
-        Self::OWN.into_iter().chain(WireGuardDrop::ALL.iter().copied().map(Self::WireGuard))
+        Self::OWN
+            .into_iter()
+            .chain(WireGuardDrop::ALL.iter().copied().map(Self::WireGuard))
+            .chain(EspDrop::ALL.iter().copied().map(Self::Esp))
+            .chain(SealError::ALL.iter().copied().map(Self::EspSeal))
     }
 
     /// Kebab-case, stable.
@@ -82,7 +98,10 @@ impl DropReason {
             Self::SendBlocked => "send-blocked",
             Self::ReceiveFailed => "receive-failed",
             Self::TunWrite => "tun-write",
+            Self::Discarded => "discarded",
             Self::WireGuard(reason) => reason.as_str(),
+            Self::Esp(reason) => reason.as_str(),
+            Self::EspSeal(reason) => reason.as_str(),
         }
     }
 
@@ -102,7 +121,10 @@ impl DropReason {
             Self::SendBlocked => 11,
             Self::ReceiveFailed => 12,
             Self::TunWrite => 13,
-            Self::WireGuard(reason) => Self::OWN.len() + reason as usize,
+            Self::Discarded => 14,
+            Self::WireGuard(reason) => Self::WIREGUARD + reason as usize,
+            Self::Esp(reason) => Self::ESP + reason as usize,
+            Self::EspSeal(reason) => Self::ESP_SEAL + reason as usize,
         }
     }
 }

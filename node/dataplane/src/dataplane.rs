@@ -15,6 +15,7 @@ use crate::config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
 use crate::control::Control;
 use crate::counters::{Counters, Sums};
 use crate::error::{PeerError, StartError};
+use crate::esp_config::{EspConfig, EspError, EspStatus};
 use crate::event::Event;
 use crate::status::{PeerState, PeerStatus, Status};
 use crate::table::{PeerSlot, Table};
@@ -51,7 +52,7 @@ impl Dataplane {
             0 => thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS),
             given => given.min(MAX_WORKERS),
         };
-        let sockets = UdpPort::open(config.port, workers)?;
+        let sockets = UdpPort::open(config.port, workers, config.mark)?;
         let udp_failed = |source| StartError::Udp { port: config.port, source };
         let first = sockets.first().ok_or(StartError::Thread(io::ErrorKind::InvalidInput.into()))?;
         let port = first.port().map_err(udp_failed)?;
@@ -63,6 +64,7 @@ impl Dataplane {
             table: Arc::new(ArcSwap::from_pointee(Table::default())),
             events,
             mtu: config.mtu,
+            mark: config.mark,
             stop: AtomicBool::new(false),
         });
         let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
@@ -130,6 +132,21 @@ impl Dataplane {
     /// Removes a peer and its keys: its traffic stops at once. False where there was none.
     pub fn remove_peer(&self, key: &PublicKey) -> bool {
         self.control.remove_peer(key)
+    }
+
+    /// Adds an ESP tunnel. Its policies stand before all routes, behind those of tunnels added earlier.
+    pub fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
+        self.control.add_esp(config)
+    }
+
+    /// Removes an ESP tunnel and its keys. False where there was none.
+    pub fn remove_esp(&self, name: &str) -> bool {
+        self.control.remove_esp(name)
+    }
+
+    /// The ESP tunnels, in the order in which they were added.
+    pub fn esp_status(&self) -> Vec<EspStatus> {
+        self.shared.table.load().esp.status(Instant::now())
     }
 
     /// The node's own addresses changed: lets the peers see the new one at once, and searches for those that

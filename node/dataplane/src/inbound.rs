@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta};
+use twinmesh_esp::{DropReason as EspDrop, Spi};
 use twinmesh_packet::IpPacket;
 use twinmesh_wireguard::{
     Admission, Change, Device, DropReason as WireGuardDrop, MAX_REPLY_LEN, Opened, Peer, PublicKey,
@@ -14,6 +15,7 @@ use twinmesh_wireguard::{
 use crate::batch::{InnerBatch, SendBatch};
 use crate::counters::DropReason;
 use crate::datagram::{DatagramKind, classify};
+use crate::esp_inbound;
 use crate::event::Event;
 use crate::outbound::{Held, Ports, commit};
 use crate::table::{PeerSlot, Table};
@@ -82,14 +84,15 @@ impl Inbound {
             ports,
             now: Instant::now(),
         };
-        for (buffer, meta) in self.storage.chunks_exact(BUFFER_LEN).zip(self.metas.iter().take(count)) {
+        for (buffer, meta) in self.storage.chunks_exact_mut(BUFFER_LEN).zip(self.metas.iter().take(count)) {
             let from = udp::canonical(meta.addr);
-            let filled = buffer.get(..meta.len).unwrap_or_default();
+            let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
+            let filled = buffer.get_mut(..meta.len).unwrap_or_default();
             if filled.is_empty() {
-                pass.datagram(from, filled);
+                pass.datagram(from, ecn, filled);
             }
-            for datagram in filled.chunks(meta.stride.max(1)) {
-                pass.datagram(from, datagram);
+            for datagram in filled.chunks_mut(meta.stride.max(1)) {
+                pass.datagram(from, ecn, datagram);
             }
         }
         drop(pass);
@@ -102,17 +105,27 @@ impl Inbound {
 }
 
 impl<'t> Pass<'t, '_> {
-    fn datagram(&mut self, from: SocketAddr, datagram: &[u8]) {
+    /// `ecn`: the lower two bits of the outer header's traffic class.
+    fn datagram(&mut self, from: SocketAddr, ecn: u8, datagram: &mut [u8]) {
         let kind = classify(datagram);
         self.ports.counters.datagram(kind);
         match kind {
             DatagramKind::WireGuard => self.wireguard(from, datagram),
             DatagramKind::Stun => self.news.push(Event::Stun { from, datagram: datagram.to_vec() }),
             DatagramKind::NatKeepalive => {}
-            DatagramKind::Ike | DatagramKind::TurnChannel | DatagramKind::Esp => {
-                self.dropped(DropReason::NoEngine);
-            }
+            DatagramKind::Esp => self.esp(from, ecn, datagram),
+            DatagramKind::Ike | DatagramKind::TurnChannel => self.dropped(DropReason::NoEngine),
             DatagramKind::Unknown => self.dropped(DropReason::UnknownDatagram),
+        }
+    }
+
+    fn esp(&mut self, from: SocketAddr, ecn: u8, datagram: &mut [u8]) {
+        let Some(tunnel) = Spi::of_packet(datagram).and_then(|spi| self.table.esp.by_spi(spi)) else {
+            return self.dropped(DropReason::Esp(EspDrop::UnknownSpi));
+        };
+        let opened = esp_inbound::open(tunnel, from, ecn, datagram, self.opened, self.ports, self.now);
+        if let Err(reason) = opened {
+            self.dropped(reason);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!            worker 0 … n (threads of their own, each runs a batch to its end)
-//!   TUN queue ─► routes ─► peer ─► seal ─► sendmmsg     ─► UDP socket (SO_REUSEPORT)
+//!   TUN queue ─► policies ─► ESP tunnel ─► seal ─► sendmmsg ─► UDP socket (SO_REUSEPORT)
+//!             └► routes ─► WireGuard peer ─► seal ─┘
 //!   TUN queue ◄─ source check ◄─ open ◄─ classify ◄─ recvmmsg ◄─ UDP socket
 //!                   ▲ snapshot (arc-swap)
 //!            control: peers set and removed by the agent, timers
@@ -22,10 +23,15 @@ mod counters;
 mod datagram;
 mod dataplane;
 mod error;
+mod esp_config;
+mod esp_inbound;
+mod esp_outbound;
+mod esp_tunnel;
 mod event;
 mod holder;
 mod inbound;
 mod outbound;
+mod path_mtu;
 mod routes;
 mod status;
 mod sys;
@@ -38,7 +44,10 @@ pub use config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
 pub use datagram::{DatagramKind, classify};
 pub use dataplane::Dataplane;
 pub use error::{PeerError, StartError};
+pub use esp_config::{EspConfig, EspError, EspStatus, SaStatus};
 pub use event::Event;
 pub use ipnet::IpNet;
 pub use status::{PeerState, PeerStatus, Status, Totals};
+/// The words of SAs: suites, selectors, lifetimes.
+pub use twinmesh_esp as esp;
 pub use twinmesh_wireguard::{KeyError, PresharedKey, PrivateKey, PublicKey};

@@ -1,15 +1,18 @@
-//! TUN → route → peer → seal → UDP, a batch at a time.
+//! TUN → policy or route → ESP tunnel or WireGuard peer → seal → UDP, a batch at a time.
 
 use std::io;
 use std::iter;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
+use twinmesh_esp::Action;
 use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, write_error};
 use twinmesh_wireguard::{Destination, Peer, Sealed, Transmit};
 
 use crate::batch::{PacketBatch, SendBatch};
 use crate::counters::{Counters, DropReason};
+use crate::esp_outbound;
+use crate::esp_tunnel::EspTunnel;
 use crate::table::{PeerSlot, Table};
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
@@ -25,13 +28,19 @@ pub(crate) struct Ports<'w> {
 /// The outbound half of a worker.
 pub(crate) struct Outbound {
     packets: PacketBatch,
+    /// For the fragments of a packet that an ESP tunnel cannot carry whole.
+    fragment: Box<[u8]>,
     mtu: u16,
 }
 
 impl Outbound {
     pub(crate) fn new(mtu: u16) -> Self {
         // One byte more than allowed: a longer packet must be seen as such, not as a truncated one.
-        Self { packets: PacketBatch::new(usize::from(mtu) + 1), mtu }
+        Self {
+            packets: PacketBatch::new(usize::from(mtu) + 1),
+            fragment: vec![0; usize::from(mtu)].into(),
+            mtu,
+        }
     }
 
     /// Carries one batch; true when the device has no more.
@@ -40,12 +49,16 @@ impl Outbound {
         let now = Instant::now();
         let mut held = Held::default();
         for bytes in self.packets.iter() {
-            let Some((packet, slot)) = self.destination(bytes, table, ports) else { continue };
-            let Some(peer) = held.take(slot) else {
-                ports.counters.dropped(DropReason::PeerRemoved);
-                continue;
-            };
-            seal(peer, packet.bytes(), sends, ports, now);
+            let Some((packet, way)) = self.destination(bytes, table, ports) else { continue };
+            match way {
+                Way::WireGuard(slot) => match held.take(slot) {
+                    Some(peer) => seal(peer, packet.bytes(), sends, ports, now),
+                    None => ports.counters.dropped(DropReason::PeerRemoved),
+                },
+                Way::Esp(tunnel) => {
+                    esp_outbound::seal(tunnel, &packet, &mut self.fragment, sends, ports, now);
+                }
+            }
         }
         drop(held);
         sends.flush(ports.udp, ports.counters);
@@ -58,7 +71,7 @@ impl Outbound {
         bytes: &'a [u8],
         table: &'t Table,
         ports: Ports<'_>,
-    ) -> Option<(IpPacket<'a>, &'t PeerSlot)> {
+    ) -> Option<(IpPacket<'a>, Way<'t>)> {
         if bytes.len() > usize::from(self.mtu) {
             self.answer_too_big(bytes, ports);
             return None;
@@ -67,6 +80,17 @@ impl Outbound {
             ports.counters.dropped(DropReason::Malformed);
             return None;
         };
+        if let Some(policies) = table.esp.policies() {
+            match esp_outbound::policy(policies, &packet) {
+                Some(Action::Protect(tunnel)) => return Some((packet, Way::Esp(tunnel))),
+                Some(Action::Discard) => {
+                    ports.counters.dropped(DropReason::Discarded);
+                    answer(&packet, IcmpError::NoRoute, ports);
+                    return None;
+                }
+                Some(Action::Bypass) | None => {}
+            }
+        }
         let Some(slot) = table.route(packet.destination()) else {
             if packet.destination().is_multicast() {
                 ports.counters.dropped(DropReason::Multicast);
@@ -76,7 +100,7 @@ impl Outbound {
             answer(&packet, IcmpError::NoRoute, ports);
             return None;
         };
-        Some((packet, slot))
+        Some((packet, Way::WireGuard(slot)))
     }
 
     /// Only the head was read, which is all that an ICMP error quotes.
@@ -88,7 +112,13 @@ impl Outbound {
     }
 }
 
-fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) {
+/// What carries a packet.
+enum Way<'t> {
+    WireGuard(&'t PeerSlot),
+    Esp(&'t EspTunnel),
+}
+
+pub(crate) fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) {
     let mut out = [0; MAX_ERROR_LEN];
     if let Some(bytes) = write_error(packet, error, &mut out).and_then(|length| out.get(..length))
         && ports.tun.write(bytes).is_err()

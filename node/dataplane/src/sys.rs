@@ -6,9 +6,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::mem;
+use std::mem::{self, MaybeUninit};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::ptr;
 
 use socket2::SockAddr;
 
@@ -60,29 +62,84 @@ pub(crate) fn set_up(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request) })
 }
 
+/// A datagram, whither, and the DSCP and ECN bits of its outer header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    pub(crate) to: &'a SockAddr,
+    pub(crate) datagram: &'a [u8],
+    pub(crate) traffic_class: u8,
+}
+
+/// One control message with one integer, as `sendmsg` takes it (cmsg(3)).
+#[repr(C)]
+struct IntegerControl {
+    header: libc::cmsghdr,
+    value: libc::c_int,
+}
+
+impl IntegerControl {
+    /// Sets the traffic class; on a dual-stack socket IPv4 destinations take IPv4's option.
+    fn traffic_class(to: &SockAddr, value: u8) -> Self {
+        let v6 = to.as_socket_ipv6().is_some_and(|to| to.ip().to_ipv4_mapped().is_none());
+        // SAFETY: zero bytes are a valid `cmsghdr`: integers of 0, and on some systems padding.
+        let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
+        (header.cmsg_level, header.cmsg_type) =
+            if v6 { (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) } else { (libc::IPPROTO_IP, libc::IP_TOS) };
+        // Without the padding behind the value.
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<libc::c_int>()) as _;
+        Self { header, value: value.into() }
+    }
+}
+
 /// Sends up to [`MAX_MESSAGES`] datagrams; returns how many went, at least one. An error concerns the first.
 pub(crate) fn send_messages<'a>(
     socket: BorrowedFd<'_>,
-    messages: impl Iterator<Item = (&'a SockAddr, &'a [u8])>,
+    messages: impl Iterator<Item = Message<'a>>,
 ) -> io::Result<usize> {
     // SAFETY: zero bytes are a valid `iovec` and a valid `mmsghdr`: null pointers with lengths of 0.
     let mut pieces: [libc::iovec; MAX_MESSAGES] = unsafe { mem::zeroed() };
     // SAFETY: as above.
     let mut headers: [libc::mmsghdr; MAX_MESSAGES] = unsafe { mem::zeroed() };
+    let mut controls: [MaybeUninit<IntegerControl>; MAX_MESSAGES] =
+        [const { MaybeUninit::uninit() }; MAX_MESSAGES];
     let mut count = 0;
-    for ((piece, header), (to, datagram)) in pieces.iter_mut().zip(&mut headers).zip(messages) {
+    for (((piece, header), control), message) in
+        pieces.iter_mut().zip(&mut headers).zip(&mut controls).zip(messages)
+    {
+        let Message { to, datagram, traffic_class } = message;
         // The kernel only reads through these pointers, although their types say otherwise.
         *piece = libc::iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() };
         header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_namelen = to.len();
         header.msg_hdr.msg_iov = piece;
         header.msg_hdr.msg_iovlen = 1;
+        if traffic_class != 0 {
+            header.msg_hdr.msg_control =
+                ptr::from_mut(control.write(IntegerControl::traffic_class(to, traffic_class))).cast();
+            header.msg_hdr.msg_controllen = size_of::<IntegerControl>() as _;
+        }
         count += 1;
     }
-    // SAFETY: the first `count` headers point to one `iovec` each in `pieces`, to addresses and to datagrams
-    // that are borrowed for 'a; all outlive the call. The kernel writes `msg_len` of the headers only.
+    // SAFETY: the first `count` headers point to one `iovec` each in `pieces`, some to one control message in
+    // `controls`, written above, and to addresses and datagrams that are borrowed for 'a; all outlive the call. The kernel writes `msg_len` of the headers only.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// MTU of the route that a connected socket has taken, with what routers have said of it lately (`IP_MTU`).
+pub(crate) fn route_mtu(socket: BorrowedFd<'_>, destination: IpAddr) -> io::Result<u16> {
+    let (level, option) = match destination {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    let mut value: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0);
+    // SAFETY: both options write one `int` and its length, which `value` and `length` are.
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length)
+    })?;
+    // The loopback device has 65,536.
+    Ok(u16::try_from(value.max(0)).unwrap_or(u16::MAX))
 }
 
 fn interface_request(name: &str) -> io::Result<libc::ifreq> {

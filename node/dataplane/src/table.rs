@@ -1,4 +1,4 @@
-//! Peers by key, by receiver index and by inner address: one persistent snapshot.
+//! Peers by key, by receiver index and by inner address, and ESP tunnels: one persistent snapshot.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rpds::HashTrieMapSync;
 use twinmesh_wireguard::{Peer, PeerIndex, PublicKey};
 
+use crate::esp_tunnel::EspTable;
 use crate::routes::Routes;
 
 /// A peer's place. Snapshots that still hold a removed peer find it empty: its traffic stops at once.
@@ -24,6 +25,7 @@ pub(crate) struct Table {
     by_key: HashTrieMapSync<PublicKey, Arc<PeerSlot>, RandomState>,
     by_index: HashTrieMapSync<PeerIndex, Arc<PeerSlot>, RandomState>,
     routes: Routes<Arc<PeerSlot>>,
+    pub(crate) esp: EspTable,
 }
 
 impl Default for Table {
@@ -32,6 +34,7 @@ impl Default for Table {
             by_key: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default()),
             by_index: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default()),
             routes: Routes::default(),
+            esp: EspTable::default(),
         }
     }
 }

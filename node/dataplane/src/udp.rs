@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::error::StartError;
 use crate::holder;
-use crate::sys;
+use crate::sys::{self, Message};
 
 /// What a burst at 10 Gb/s fills in some milliseconds.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -34,8 +34,8 @@ enum Family {
 }
 
 impl UdpPort {
-    /// Opens `count` sockets on the port, 0 for any free one.
-    pub(crate) fn open(port: u16, count: usize) -> Result<Vec<Self>, StartError> {
+    /// Opens `count` sockets on the port, 0 for any free one; `mark` is their `SO_MARK`.
+    pub(crate) fn open(port: u16, count: usize, mark: Option<u32>) -> Result<Vec<Self>, StartError> {
         let failed = |port| move |source| StartError::Udp { port, source };
         // The first socket binds alone and only then lets others in. With SO_REUSEPORT from the start, a
         // second agent of the same user would get half of our datagrams instead of an error.
@@ -54,6 +54,9 @@ impl UdpPort {
         let mut sockets = vec![first];
         for _ in 1..count {
             sockets.push(bind(port, family, true).map_err(failed(port))?);
+        }
+        if let Some(mark) = mark {
+            sockets.iter().try_for_each(|socket| socket.set_mark(mark)).map_err(failed(port))?;
         }
         sockets
             .into_iter()
@@ -108,7 +111,7 @@ impl UdpPort {
     /// An error concerns the one after them.
     pub(crate) fn send<'a>(
         &self,
-        messages: &(impl Iterator<Item = (&'a SockAddr, &'a [u8])> + Clone),
+        messages: &(impl Iterator<Item = Message<'a>> + Clone),
         sent: &mut usize,
     ) -> io::Result<()> {
         loop {
@@ -180,23 +183,24 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_refused_with_the_holder_even_to_ourselves() {
-        let sockets = UdpPort::open(0, 3).unwrap();
+        let sockets = UdpPort::open(0, 3, None).unwrap();
         let port = sockets[0].port().unwrap();
         assert!(sockets.iter().all(|socket| socket.port().unwrap() == port));
-        let error = UdpPort::open(port, 1).err().unwrap();
+        let error = UdpPort::open(port, 1, None).err().unwrap();
         assert_eq!(error.to_string(), format!("UDP port {port} is in use by process {}", std::process::id()));
     }
 
     #[test]
     fn datagrams_of_both_families_arrive_with_plain_addresses() {
-        let sender = UdpPort::open(0, 1).unwrap().remove(0);
-        let receiver = UdpPort::open(0, 1).unwrap().remove(0);
+        let sender = UdpPort::open(0, 1, None).unwrap().remove(0);
+        let receiver = UdpPort::open(0, 1, None).unwrap().remove(0);
         let port = receiver.port().unwrap();
         for ip in ["127.0.0.1", "::1"] {
             let ip: IpAddr = ip.parse().unwrap();
             let to = sender.address(SocketAddr::new(ip, port)).unwrap();
             let mut sent = 0;
-            sender.send(&[(&to, b"one".as_slice()), (&to, b"two")].into_iter(), &mut sent).unwrap();
+            let message = |datagram| Message { to: &to, datagram, traffic_class: 0 };
+            sender.send(&[message(b"one".as_slice()), message(b"two")].into_iter(), &mut sent).unwrap();
             assert_eq!(sent, 2);
             let mut storage = vec![[0; 4096]; 2];
             let mut metas = [RecvMeta::default(); 2];

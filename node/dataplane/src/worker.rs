@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<ArcSwap<Table>>,
     pub(crate) events: Events,
     pub(crate) mtu: u16,
+    /// `SO_MARK` of the sockets.
+    pub(crate) mark: Option<u32>,
     pub(crate) stop: AtomicBool,
 }
 

@@ -90,6 +90,8 @@ impl Capture {
     pub(crate) fn start(mesh: &Mesh, host: &str, filter: &str) -> Result<Self> {
         // Where the lab keeps its own: a failed test's captures are kept with its logs.
         let file = mesh.lab().capture(host, "test");
+        // That of an earlier capture would look as if this one had begun.
+        std::fs::remove_file(&file).ok();
         let name = file.display().to_string();
         let child = mesh.spawn(
             host,

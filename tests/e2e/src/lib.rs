@@ -9,10 +9,21 @@ mod wait;
 
 pub use background::{BackgroundPing, Capture, PingReport, Server};
 pub use mesh::{Mesh, Token, on_mesh};
+pub use twinmesh_lab::IpVersion;
 pub use wait::wait_for;
+
+use std::net::IpAddr;
 
 /// The nodes that run an agent.
 pub const NODES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// Where [`Server::http`] answers, as a URL has it.
+pub fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}:8000"),
+        IpAddr::V6(address) => format!("[{address}]:8000"),
+    }
+}
 
 /// Every ordered pair of different nodes.
 pub fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -1,13 +1,16 @@
 //! A running mesh and what a test does to it.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use twinmesh_lab::{Lab, Options, Signal};
+use twinmesh_lab::{IpVersion, Lab, Options, Signal};
 
 use crate::background::{BackgroundPing, Capture, quiet};
 use crate::wait_for;
@@ -165,6 +168,32 @@ impl Mesh {
         Ok(())
     }
 
+    /// Starts a node's agent again, with further flags.
+    pub fn restart_agent_with(&mut self, node: &str, flags: &[&str]) -> Result<()> {
+        self.kill_agent(node)?;
+        let host = self.lab.find_host(node)?;
+        let state = host.folder().join("state").display().to_string();
+        let argv = [&["twinmesh", "agent", "--state", &state], flags].concat();
+        host.spawn("agent", &argv, &[("RUST_LOG", "info,twinmesh_agent=debug")])?;
+        wait_for("the agent to run its tunnels", PATIENCE, || {
+            (self.status(node).ok()?["state"] == "running").then_some(())
+        })
+    }
+
+    /// Writes a file into a host's folder; its path.
+    pub fn write(&self, host: &str, name: &str, text: &str) -> Result<String> {
+        let path = self.lab.find_host(host)?.folder().join(name);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        Ok(path.display().to_string())
+    }
+
+    /// A host's first address outside the mesh, by IPv4 or IPv6.
+    pub fn outer_address(&self, host: &str, version: IpVersion) -> Result<IpAddr> {
+        let address = self.lab.find_host(host)?.address(version);
+        address.with_context(|| format!("{host} has no address of that version"))
+    }
+
     /// The pid of a node's agent, as the node sees it.
     pub fn agent_pid(&self, node: &str) -> Result<String> {
         Ok(self.status(node)?["pid"].to_string())
@@ -201,6 +230,11 @@ impl Mesh {
             done";
         self.run(node, &["sh", "-ec", script])?;
         Ok(())
+    }
+
+    /// Makes a router forget its NAT mappings, as if it had been switched off and on.
+    pub fn forget_nat(&mut self, router: &str) -> Result<()> {
+        Ok(self.lab.nat_forget(router)?)
     }
 
     /// Makes a join token, with further arguments of `token create`.

@@ -1,9 +1,7 @@
 //! Ordinary programs between all pairs of the mesh: what a user sees, and what the wire sees.
 
-use std::net::IpAddr;
-
 use anyhow::{Context as _, ensure};
-use twinmesh_e2e::{NODES, Server, on_mesh, pairs};
+use twinmesh_e2e::{NODES, Server, bracketed, on_mesh, pairs};
 
 /// Bytes of the file that is copied between nodes.
 const FILE_SIZE: u64 = 100 * 1024 * 1024;
@@ -112,11 +110,4 @@ fn no_plain_text_leaves_a_node() {
         ensure!(!bytes.windows(needle.len()).any(|window| window == needle), "plain text on the wire");
         Ok(())
     });
-}
-
-fn bracketed(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => format!("{address}:8000"),
-        IpAddr::V6(address) => format!("[{address}]:8000"),
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::{Answer, Request};
+use super::{Answer, MAX_REQUEST, Request};
 
 /// The daemon gave no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,8 @@ pub enum ClientError {
     Io(#[source] io::Error),
     #[error("the daemon answers in a form that this program does not know (is it of another version?): {0}")]
     Form(#[source] serde_json::Error),
+    #[error("the request is longer than {0} bytes: of a file of SAs, give half at a time")]
+    TooLong(usize),
     /// What the daemon said.
     #[error("{0}")]
     Refused(String),
@@ -36,6 +38,10 @@ pub fn request<T: DeserializeOwned>(
     request: &Request,
     patience: Duration,
 ) -> Result<T, ClientError> {
+    let line = request.to_line().map_err(ClientError::Form)?;
+    if line.len() > MAX_REQUEST {
+        return Err(ClientError::TooLong(MAX_REQUEST));
+    }
     let stream = UnixStream::connect(socket).map_err(|error| {
         if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
             ClientError::NotRunning(socket.to_owned())
@@ -45,19 +51,17 @@ pub fn request<T: DeserializeOwned>(
             ClientError::Io(error)
         }
     })?;
-    let answer = exchange(stream, request, patience).map_err(ClientError::Io)?;
+    let answer = exchange(stream, &line, patience).map_err(ClientError::Io)?;
     match serde_json::from_str(&answer).map_err(ClientError::Form)? {
         Answer::Ok(value) => serde_json::from_value(value).map_err(ClientError::Form),
         Answer::Error(message) => Err(ClientError::Refused(message)),
     }
 }
 
-fn exchange(mut stream: UnixStream, request: &Request, patience: Duration) -> io::Result<String> {
+fn exchange(mut stream: UnixStream, line: &[u8], patience: Duration) -> io::Result<String> {
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(line)?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
     if answer.is_empty() {

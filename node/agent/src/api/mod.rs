@@ -8,10 +8,16 @@
 //! The connection carries one request and its answer. Unknown fields are ignored on both sides.
 
 mod client;
+mod sa;
+mod secret;
 mod server;
 mod status;
 
 pub use client::{ClientError, request};
+pub use sa::{
+    SaAdd, SaDirection, SaEncapsulation, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
+};
+pub use secret::SecretText;
 pub use server::{ApiServer, Call, SocketError};
 pub use status::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
@@ -19,6 +25,12 @@ pub use status::{
 
 use serde::{Deserialize, Serialize};
 use twinmesh_control::NodeId;
+use zeroize::Zeroizing;
+
+/// No request is longer, tokens and files of SAs included.
+const MAX_REQUEST: usize = 256 * 1024;
+/// For all of a request but a file of SAs.
+const ROOM: usize = 8 * 1024;
 
 /// What a client may ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +41,28 @@ pub enum Request {
     Up(Up),
     Down,
     Logout,
+    /// Answered by [`SaPair`]s.
+    Sa,
+    SaAdd(SaAdd),
+    SaRemove {
+        name: String,
+    },
 }
 
 impl Request {
     /// Reads the line that a client sent.
     pub fn from_line(line: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(line)
+    }
+
+    /// The line to send.
+    pub fn to_line(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        let secret = if let Self::SaAdd(add) = self { add.text.expose().len() } else { 0 };
+        // Growth would leave copies of keys behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(2 * secret + ROOM));
+        serde_json::to_writer(&mut *line, self)?;
+        line.push(b'\n');
+        Ok(line)
     }
 }
 
@@ -85,7 +113,7 @@ pub enum UpHow {
     AlreadyUp,
 }
 
-/// Answer to [`Request::Down`] and [`Request::Logout`].
+/// Answer to [`Request::Down`], [`Request::Logout`], [`Request::SaAdd`] and [`Request::SaRemove`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     pub message: String,
@@ -130,6 +158,11 @@ mod tests {
             Just(Request::Routes),
             Just(Request::Down),
             Just(Request::Logout),
+            Just(Request::Sa),
+            ".{0,40}".prop_map(|name| Request::SaRemove { name }),
+            (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {
+                Request::SaAdd(SaAdd { file, text: SecretText::new(Zeroizing::new(text)) })
+            }),
             up
         ]
     }
@@ -152,8 +185,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_request_is_one_line_that_reads_back(request in requests()) {
-            let line = serde_json::to_vec(&request).unwrap();
-            prop_assert!(!line.contains(&b'\n'), "{:?}", line);
+            let line = request.to_line().unwrap();
+            prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
             prop_assert_eq!(Request::from_line(&line).unwrap(), request);
         }
 

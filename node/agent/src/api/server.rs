@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
-use super::{Answer, Request};
+use super::{Answer, MAX_REQUEST, Request};
 
-/// No request is longer, tokens included.
-const MAX_REQUEST: u64 = 64 * 1024;
+/// Most requests fit.
+const FIRST_ROOM: usize = 4 * 1024;
 /// A client sends its request at once.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// More clients at a time wait.
@@ -120,10 +121,8 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
 }
 
 async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(reader.take(MAX_REQUEST));
-    timeout(REQUEST_TIMEOUT, reader.read_until(b'\n', &mut line)).await??;
+    let (mut reader, mut writer) = stream.into_split();
+    let line = timeout(REQUEST_TIMEOUT, read_line(&mut reader)).await??;
     let answer = match Request::from_line(&line) {
         Ok(request) => {
             let (answer, answered) = oneshot::channel();
@@ -138,4 +137,41 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     writer.write_all(&line).await
+}
+
+/// One line, or what there is of it: it may have keys in it, so no copy of it is left behind.
+async fn read_line(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(FIRST_ROOM));
+    loop {
+        let searched = line.len();
+        if searched == line.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * searched));
+            larger.extend_from_slice(&line);
+            line = larger;
+        }
+        let read = reader.read_buf(&mut *line).await?;
+        let end = line.iter().skip(searched).position(|byte| *byte == b'\n');
+        if let Some(end) = end {
+            line.truncate(searched + end);
+        }
+        if read == 0 || end.is_some() || line.len() >= MAX_REQUEST {
+            return Ok(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_of_any_length_is_read_to_its_end_and_not_beyond() {
+        for length in [0, 1, FIRST_ROOM - 1, FIRST_ROOM, 3 * FIRST_ROOM, MAX_REQUEST - 1] {
+            let sent = [vec![b'x'; length], b"\nmore".to_vec()].concat();
+            assert_eq!(read_line(&mut sent.as_slice()).await.unwrap().len(), length);
+            assert_eq!(read_line(&mut &sent[..length]).await.unwrap().len(), length);
+        }
+        let endless = vec![b'x'; 2 * MAX_REQUEST];
+        assert!(read_line(&mut endless.as_slice()).await.unwrap().len() < 2 * MAX_REQUEST);
+    }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::sa::SaArguments;
+
 /// Join this machine to a mesh of servers, over WireGuard.
 ///
 /// Every machine runs the daemon, `twinmesh agent`. The other commands talk to it over a local socket. A
@@ -79,6 +81,7 @@ JSON (--json): an array of
         #[command(flatten)]
         socket: Socket,
     },
+    Sa(SaArguments),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -136,6 +139,9 @@ pub(super) struct AgentArguments {
     /// Threads that carry traffic; 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) workers: usize,
+    /// Take SAs keyed by hand (`twinmesh sa add`): for tests and static interop only
+    #[arg(long)]
+    pub(super) allow_manual_sa: bool,
 }
 
 /// Bring the tunnels up; the first time, join a network

@@ -3,6 +3,7 @@
 mod arguments;
 mod ping;
 mod routes;
+mod sa;
 mod status;
 mod up;
 
@@ -18,6 +19,8 @@ use tracing_subscriber::EnvFilter;
 use crate::api::{self, ClientError, Done, Request};
 use crate::daemon::{self, DaemonError, Settings};
 use arguments::{AgentArguments, Command, CommandLine};
+#[cfg(test)]
+pub(crate) use sa::EXAMPLE as SA_EXAMPLE;
 
 /// For answers that the daemon has at hand.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,6 +40,10 @@ enum CommandError {
     Daemon(#[from] DaemonError),
     #[error("{0}")]
     Token(#[from] twinmesh_control::TokenError),
+    #[error(transparent)]
+    SaFile(#[from] crate::sa::SaFileError),
+    #[error("cannot read {file}: {source}")]
+    Read { file: String, source: io::Error },
     #[error(transparent)]
     Ping(#[from] ping::PingError),
     #[error("cannot write the output: {0}")]
@@ -70,6 +77,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         Command::Status { json, watch, socket } => status::run(&socket.socket, json, watch)?,
         Command::Ping(arguments) => return ping::run(&arguments),
         Command::Routes { json, socket } => routes::run(&socket.socket, json)?,
+        Command::Sa(arguments) => sa::run(&arguments)?,
         Command::Version => print(concat!("twinmesh ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -88,6 +96,7 @@ fn agent(arguments: AgentArguments) -> Result<(), CommandError> {
         tun: arguments.tun,
         port: arguments.port,
         workers: arguments.workers,
+        allow_manual_sa: arguments.allow_manual_sa,
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;

@@ -135,7 +135,7 @@ fn peers(status: &Status) -> String {
     table(&rows)
 }
 
-fn age(seconds: u64) -> String {
+pub(super) fn age(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
@@ -145,7 +145,7 @@ fn age(seconds: u64) -> String {
 }
 
 /// Binary units, one digit after the point.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
         return format!("{count} B");

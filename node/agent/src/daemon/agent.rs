@@ -9,8 +9,10 @@ use tokio::sync::mpsc;
 use twinmesh_control::{CoordinatorMessage, Endpoint};
 use twinmesh_dataplane::Event as DataplaneEvent;
 
+use super::manual_sas::ManualSas;
 use super::pending::Pending;
 use super::plane::Plane;
+use super::report::COUNTERS_INTERVAL;
 use super::running::is_lasting;
 use super::stored::Stored;
 use super::tunnels::Surroundings;
@@ -18,13 +20,11 @@ use super::uplink::Link;
 use super::{DaemonError, Settings};
 use crate::api::{Answer, Call, Request};
 use crate::control::{Connection, ConnectionEvent, Greeting, Session};
-use crate::network::{Changes, StunClient};
+use crate::network::{Changes, StunClient, sweep_detours};
 use crate::state::{Coordinator, StateFolder, Wanted};
 
 /// After the disk refused the map.
 const MAP_RETRY: Duration = Duration::from_secs(10);
-/// Counters of tunnels that carry traffic are reported so often.
-const COUNTERS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Everything that the daemon knows and holds.
 pub(super) struct Agent {
@@ -51,9 +51,10 @@ pub(super) struct Agent {
     pub(super) stun: StunClient,
     pub(super) map_due: Option<Instant>,
     pub(super) map_written: Option<Instant>,
-    counters_due: Instant,
-    counted: u64,
+    pub(super) counters_due: Instant,
+    pub(super) counted: u64,
     pub(super) pending: Option<Pending>,
+    pub(super) manual_sas: ManualSas,
 }
 
 impl Agent {
@@ -90,12 +91,15 @@ impl Agent {
             counters_due: Instant::now() + COUNTERS_INTERVAL,
             counted: 0,
             pending: None,
+            manual_sas: ManualSas::default(),
         })
     }
 
     /// Goes up if that is wanted, with the last map, coordinator away or not. Refuses where no TUN device can
     /// be made, wanted now or later.
     pub(super) async fn start(&mut self, now: Instant) -> Result<(), DaemonError> {
+        // Of a daemon that crashed.
+        sweep_detours(&self.netlink).await;
         let config = &self.stored.config;
         if config.wanted == Wanted::Up
             && config.removed.is_none()
@@ -123,6 +127,8 @@ impl Agent {
             connection.close().await;
         }
         self.store_map_if_due(Instant::now() + MAP_RETRY);
+        self.stop_plane();
+        self.sweep_if_due().await;
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -130,7 +136,10 @@ impl Agent {
         let plane = self.plane.as_ref().and_then(|_| self.stun.poll_timeout());
         let counters = self.plane.as_ref().map(|_| self.counters_due);
         let pending = self.pending.as_ref().map(|pending| pending.until);
-        [session, plane, counters, pending, self.map_due, self.plane_retry].into_iter().flatten().min()
+        [session, plane, counters, pending, self.map_due, self.plane_retry, self.sas_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) async fn handle_call(&mut self, call: Call, now: Instant) {
@@ -141,7 +150,12 @@ impl Agent {
             Request::Up(up) => return self.up(up, answer, now).await,
             Request::Down => self.down(),
             Request::Logout => return self.logout(answer, now),
+            Request::Sa => Answer::ok(&self.sas()),
+            Request::SaAdd(add) => self.add_sas(&add, now).await,
+            Request::SaRemove { name } => self.remove_sa(&name).await,
         };
+        // Who hears that the tunnels are down finds nothing of them.
+        self.sweep_if_due().await;
         // A client that went away needs no answer.
         answer.send(at_once).ok();
     }
@@ -196,6 +210,9 @@ impl Agent {
         self.seen = changes;
         let before = self.here.hosts.clone();
         self.look_around().await;
+        if self.has_sas() {
+            self.reroute_sas().await;
+        }
         if !rerouted && before == self.here.hosts {
             return;
         }
@@ -214,6 +231,8 @@ impl Agent {
         if self.plane_retry.is_some_and(|at| at <= now) {
             self.start_plane_or_retry(now).await;
         }
+        self.sweep_if_due().await;
+        self.watch_sas(now);
         self.count_if_due(now);
         if let Some(session) = self.session.as_mut() {
             session.handle_timeout(now);
@@ -255,16 +274,6 @@ impl Agent {
     /// There is no map left to write.
     pub(super) fn forget_map_timer(&mut self) {
         self.map_due = None;
-    }
-
-    fn count_if_due(&mut self, now: Instant) {
-        let Some(plane) = self.plane.as_ref().filter(|_| self.counters_due <= now) else { return };
-        self.counters_due = now + COUNTERS_INTERVAL;
-        let totals = plane.dataplane.status().totals;
-        let counted = totals.rx_packets + totals.tx_packets;
-        if std::mem::replace(&mut self.counted, counted) != counted {
-            self.tunnels_changed();
-        }
     }
 }
 

@@ -11,11 +11,14 @@
 mod agent;
 mod login;
 mod logout;
+mod manual_sas;
 mod pending;
 mod plane;
 mod reach;
 mod report;
 mod running;
+mod sa_routes;
+mod sa_status;
 mod status;
 mod stored;
 mod tunnels;
@@ -43,6 +46,8 @@ pub struct Settings {
     pub port: u16,
     /// 0: one per core.
     pub workers: usize,
+    /// Whether `sa add` is allowed.
+    pub allow_manual_sa: bool,
 }
 
 /// The daemon cannot run.

@@ -1,4 +1,8 @@
-//! The running data plane with what the agent adds to it: the TUN device's addresses and the peers.
+//! The running data plane with what the agent adds to it: the TUN device's addresses and routes, the peers, and
+//! SAs keyed by hand.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use rtnetlink::Handle;
 use tokio::sync::mpsc;
@@ -7,9 +11,10 @@ use twinmesh_control::NetworkMap;
 use twinmesh_dataplane::{Config, Dataplane, Event, PrivateKey, StartError};
 
 use super::Settings;
+use super::sa_routes::{Installed, SaRoutes};
 use super::tunnels::{Step, Surroundings, Tunnels};
 use crate::control::MapChange;
-use crate::network::{Interface, InterfacePlan};
+use crate::network::{DETOUR_MARK, Detours, Interface, InterfacePlan, KernelState};
 
 /// Fits every underlay of 1,500 bytes: 60 bytes of outer IPv6, UDP and WireGuard headers and tag, and some room.
 pub(super) const MTU: u16 = 1420;
@@ -19,6 +24,10 @@ pub(super) struct Plane {
     pub(super) dataplane: Dataplane,
     pub(super) interface: Interface,
     tunnels: Tunnels,
+    detours: Detours,
+    pub(super) sas: BTreeMap<String, Installed>,
+    /// Why traffic of some SA does not reach the TUN device.
+    pub(super) route_problem: Option<String>,
 }
 
 impl Plane {
@@ -34,12 +43,20 @@ impl Plane {
             port: settings.port,
             workers: settings.workers,
             private_key,
+            mark: settings.allow_manual_sa.then_some(DETOUR_MARK),
         };
         // Where the agent is too slow for a flood of STUN messages, the flood is lost, not the memory.
         let on_event = move |event| drop(events.try_send(event));
         let dataplane = Dataplane::start(config, std::sync::Arc::new(on_event))?;
-        let interface = Interface::new(netlink, dataplane.tun_index());
-        Ok(Self { dataplane, interface, tunnels: Tunnels::default() })
+        let index = dataplane.tun_index();
+        Ok(Self {
+            dataplane,
+            interface: Interface::new(netlink.clone(), index),
+            tunnels: Tunnels::default(),
+            detours: Detours::new(netlink, index),
+            sas: BTreeMap::new(),
+            route_problem: None,
+        })
     }
 
     /// Makes the TUN device and takes it away again, to know of everything that stands in the way.
@@ -50,6 +67,7 @@ impl Plane {
             port: 0,
             workers: 1,
             private_key: PrivateKey::generate().map_err(|_| StartError::Random)?,
+            mark: None,
         };
         // Nobody should read that the data plane runs.
         tracing::subscriber::with_default(NoSubscriber::new(), || {
@@ -77,6 +95,36 @@ impl Plane {
                 }
             }
         }
-        self.interface.apply(&InterfacePlan::of(map)).await;
+        // What is refused is logged, and shown by `status` and `sa`.
+        self.route(Some(map), &map.own.addresses, here).await.ok();
+    }
+
+    /// Brings addresses, routes and detours to the map and the SAs. The first refusal that concerns an SA, in words
+    /// for the user.
+    pub(super) async fn route(
+        &mut self,
+        map: Option<&NetworkMap>,
+        overlay: &[IpAddr],
+        here: &Surroundings,
+    ) -> Result<(), String> {
+        let routes = SaRoutes::of(self.sas.values(), overlay, &here.hosts);
+        let mut plan = map.map(InterfacePlan::of).unwrap_or_default();
+        plan.add_routes(routes.direct.clone());
+        self.interface.apply(&plan).await;
+        let detoured = self.detours.apply(&routes.detours).await.map_err(|error| error.to_string());
+        let kernel = self.interface.routes();
+        let refused = routes.direct.keys().find_map(|route| match kernel.get(route) {
+            Some(KernelState::Refused(reason)) => Some(format!(
+                "the route to {route} is refused: {reason} (`ip route show {route}` tells who has it)"
+            )),
+            Some(KernelState::Installed) | None => None,
+        });
+        let problem = refused.or(detoured.err());
+        if let Some(problem) = problem.as_ref().filter(|problem| self.route_problem.as_ref() != Some(problem))
+        {
+            tracing::error!(problem, "traffic of an SA does not reach the TUN device");
+        }
+        self.route_problem.clone_from(&problem);
+        problem.map_or(Ok(()), Err)
     }
 }

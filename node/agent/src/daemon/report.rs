@@ -1,12 +1,15 @@
 //! What the node tells its coordinator of itself.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use twinmesh_control::{NetworkMap, Report, TunnelReport};
 use twinmesh_dataplane::{PeerStatus, PublicKey};
 
 use super::agent::Agent;
 
+/// Counters of tunnels that carry traffic are reported so often.
+pub(super) const COUNTERS_INTERVAL: Duration = Duration::from_mins(1);
 /// A report must fit in a frame of 256 KiB; a tunnel takes some 100 bytes.
 const MOST_TUNNELS: usize = 1_000;
 
@@ -18,6 +21,16 @@ impl Agent {
             None => Vec::new(),
         };
         Report { endpoints: self.endpoints(), tunnels }
+    }
+
+    pub(super) fn count_if_due(&mut self, now: Instant) {
+        let Some(plane) = self.plane.as_ref().filter(|_| self.counters_due <= now) else { return };
+        self.counters_due = now + COUNTERS_INTERVAL;
+        let totals = plane.dataplane.status().totals;
+        let counted = totals.rx_packets + totals.tx_packets;
+        if std::mem::replace(&mut self.counted, counted) != counted {
+            self.tunnels_changed();
+        }
     }
 }
 

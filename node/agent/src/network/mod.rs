@@ -1,12 +1,16 @@
 //! This machine's own network: addresses under which the node may be reached, what STUN sees of it, the
-//! TUN device's addresses and routes, and word of every change.
+//! TUN device's addresses and routes, policy routes, and word of every change.
 
+mod detour;
 mod endpoints;
 mod interface;
+mod reverse_path;
 mod stun;
 mod watch;
 
+pub use detour::{DETOUR_MARK, DetourError, Detours, sweep_detours};
 pub use endpoints::{HostAddress, host_addresses, host_endpoints, read_host_addresses};
 pub use interface::{Interface, InterfacePlan, KernelState};
+pub use reverse_path::strict_interfaces;
 pub use stun::StunClient;
 pub use watch::{Changes, NetworkWatch, watch_network};

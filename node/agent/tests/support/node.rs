@@ -17,14 +17,20 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_twinmesh");
 /// A machine with an agent; the agent ends before its namespace.
 pub struct Node {
     agent: Option<Child>,
+    arguments: &'static [&'static str],
     pub folder: TempDir,
     pub namespace: Namespace,
 }
 
 impl Node {
     pub fn new(lan: &Lan, number: u8) -> Self {
-        let mut node =
-            Self { agent: None, folder: tempfile::tempdir().unwrap(), namespace: lan.attach(number) };
+        Self::with_arguments(lan, number, &[])
+    }
+
+    /// Its agent gets further arguments.
+    pub fn with_arguments(lan: &Lan, number: u8, arguments: &'static [&'static str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = Self { agent: None, arguments, folder, namespace: lan.attach(number) };
         node.start();
         node
     }
@@ -40,6 +46,7 @@ impl Node {
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = self.agent_command("state", "socket", "mesh0");
+        command.args(self.arguments);
         self.agent = Some(command.stderr(log).spawn().unwrap());
         until("the local socket", || self.twinmesh(&["status"]).status.success().then_some(()));
     }
@@ -70,6 +77,13 @@ impl Node {
         let mut agent = self.agent.take().unwrap();
         kill(Pid::from_raw(agent.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         until("the end of the agent", || agent.try_wait().unwrap())
+    }
+
+    /// SIGKILL.
+    pub fn crash(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        agent.kill().unwrap();
+        agent.wait().unwrap();
     }
 
     pub fn restart(&mut self) {

@@ -110,7 +110,8 @@ pub fn start(
     events: &Arc<Mutex<Vec<Event>>>,
 ) -> Result<Dataplane, StartError> {
     let events = Arc::clone(events);
-    let config = Config { tun_name: TUN.to_owned(), mtu: 1420, port, workers: 2, private_key: key };
+    let config =
+        Config { tun_name: TUN.to_owned(), mtu: 1420, port, workers: 2, mark: None, private_key: key };
     namespace.run(move || Dataplane::start(config, Arc::new(move |event| events.lock().unwrap().push(event))))
 }
 

@@ -1,0 +1,111 @@
+//! The answer to `sa`.
+
+use std::net::IpAddr;
+
+use twinmesh_dataplane::esp::{Limits, Mode, SuiteClass, TrafficSelector};
+use twinmesh_dataplane::{EspStatus, SaStatus};
+
+use super::agent::Agent;
+use super::manual_sas::state;
+use super::sa_routes::Installed;
+use crate::api::{SaDirection, SaEncapsulation, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass};
+use crate::network::strict_interfaces;
+
+impl Agent {
+    pub(super) fn sas(&self) -> Vec<SaPair> {
+        let Some(plane) = &self.plane else { return Vec::new() };
+        let described = |status: EspStatus| {
+            let installed = plane.sas.get(&status.name)?;
+            let problem = problem(&status).or_else(|| {
+                plane
+                    .route_problem
+                    .clone()
+                    .or_else(|| self.strict_reverse_path(std::slice::from_ref(&status.name)))
+            });
+            Some(pair(&status, installed, problem))
+        };
+        plane.dataplane.esp_status().into_iter().filter_map(described).collect()
+    }
+
+    /// The kernel drops ESP of a peer whose own address is routed into the TUN device where it checks strictly that
+    /// packets come in where answers would go out (RFC 3704 §2.2).
+    pub(super) fn strict_reverse_path(&self, names: &[String]) -> Option<String> {
+        let plane = self.plane.as_ref()?;
+        let outer_ipv4 = |sa: &Installed| {
+            matches!(sa.remote, IpAddr::V4(_)) && sa.destinations.iter().any(|to| to.contains(&sa.remote))
+        };
+        if !names.iter().filter_map(|name| plane.sas.get(name)).any(outer_ipv4) {
+            return None;
+        }
+        let strict = strict_interfaces(&self.settings.tun);
+        let (first, more) = strict.split_first()?;
+        let whose = if more.is_empty() { first.clone() } else { strict.join(", ") };
+        Some(format!(
+            "the kernel's strict reverse path filter on {whose} drops what the peer sends: `sysctl -w \
+             net.ipv4.conf.{first}.rp_filter=2` makes it loose"
+        ))
+    }
+}
+
+fn problem(status: &EspStatus) -> Option<String> {
+    let expired = [("inbound", &status.inbound), ("outbound", &status.outbound)];
+    let (direction, _) = expired.into_iter().find(|(_, sa)| state(sa) == SaState::Expired)?;
+    Some(format!(
+        "the {direction} SA has passed its hard limit and stopped: remove it and add one with new keys at both ends"
+    ))
+}
+
+fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>) -> SaPair {
+    let parameters = &status.outbound.parameters;
+    let texts = |selectors: &[TrafficSelector]| selectors.iter().map(ToString::to_string).collect();
+    let inbound = direction(&status.inbound, Some(status.inbound.parameters.replay_window));
+    let outbound = direction(&status.outbound, None);
+    SaPair {
+        name: status.name.clone(),
+        origin: SaOrigin::Manual,
+        state: inbound.state.max(outbound.state),
+        problem,
+        mode: match parameters.mode {
+            Mode::Tunnel => SaMode::Tunnel,
+            Mode::Transport => SaMode::Transport,
+        },
+        encapsulation: SaEncapsulation::Udp,
+        suite: parameters.suite.to_string(),
+        suite_class: match parameters.suite.class() {
+            SuiteClass::Default => SaSuiteClass::Default,
+            SuiteClass::Legacy => SaSuiteClass::Legacy,
+            SuiteClass::TestOnly => SaSuiteClass::TestOnly,
+        },
+        esn: parameters.esn,
+        local: installed.local,
+        remote: status.remote,
+        follow_remote: installed.follow_remote,
+        local_ts: texts(&parameters.selectors.local),
+        remote_ts: texts(&parameters.selectors.remote),
+        routes: installed.destinations.iter().copied().collect(),
+        mtu: status.mtu,
+        age_s: status.outbound.age.as_secs(),
+        inbound,
+        outbound,
+    }
+}
+
+fn direction(sa: &SaStatus, replay_window: Option<u32>) -> SaDirection {
+    let drops = sa.counters.drops().map(|(reason, count)| (reason.as_str().to_owned(), count));
+    let refusals = sa.counters.refusals().map(|(reason, count)| (reason.as_str().to_owned(), count));
+    SaDirection {
+        spi: sa.parameters.spi.to_string(),
+        state: state(sa),
+        packets: sa.counters.packets,
+        bytes: sa.counters.bytes,
+        sequence: sa.sequence,
+        replay_window,
+        soft: limits(&sa.parameters.lifetime.soft),
+        hard: limits(&sa.parameters.lifetime.hard),
+        drops: drops.chain(refusals).collect(),
+    }
+}
+
+fn limits(limits: &Limits) -> SaLimits {
+    SaLimits { bytes: limits.bytes, packets: limits.packets, seconds: limits.time.map(|time| time.as_secs()) }
+}

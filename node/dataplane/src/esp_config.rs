@@ -1,0 +1,72 @@
+//! ESP tunnels as the agent sets them and as they show themselves.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use twinmesh_esp::{
+    CountersSnapshot, KeyMaterial, LifetimeState, OriginalAddresses, OuterPolicy, SaParameters, Spi,
+};
+
+/// A pair of SAs with one peer, carried in UDP from the node's shared port (RFC 3948).
+pub struct EspConfig {
+    /// Unique in this node.
+    pub name: String,
+    /// What we receive with; its SPI has the top bit set.
+    pub inbound: SaParameters,
+    pub inbound_key: KeyMaterial,
+    /// What we send with.
+    pub outbound: SaParameters,
+    pub outbound_key: KeyMaterial,
+    /// Transport mode: this node's address outside the tunnel. Inner packets are addressed to it.
+    pub local: Option<IpAddr>,
+    /// The peer's address and port outside the tunnel.
+    pub remote: SocketAddr,
+    /// Send to wherever the newest authentic packet came from: the peer is behind a NAT.
+    pub follow_remote: bool,
+    /// Transport mode through a NAT: the addresses as the peer has them.
+    pub original: Option<OriginalAddresses>,
+    /// How the outer header follows the inner one.
+    pub outer: OuterPolicy,
+    /// MTU of the path outside the tunnel, until an ICMP error says otherwise.
+    pub path_mtu: u16,
+}
+
+/// An ESP tunnel at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EspStatus {
+    pub name: String,
+    pub remote: SocketAddr,
+    /// MTU inside the tunnel.
+    pub mtu: u16,
+    pub inbound: SaStatus,
+    pub outbound: SaStatus,
+}
+
+/// One SA at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SaStatus {
+    pub parameters: SaParameters,
+    pub age: Duration,
+    pub lifetime: LifetimeState,
+    /// Last sequence number sent, or newest received.
+    pub sequence: u64,
+    pub counters: CountersSnapshot,
+}
+
+/// The data plane does not take an ESP tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EspError {
+    #[error("there is an ESP tunnel `{0}` already")]
+    NameTaken(String),
+    #[error("the inbound SPI {0} is in use")]
+    SpiTaken(Spi),
+    #[error(
+        "the inbound SPI {0} needs its top bit set (80000000 to ffffffff): on the shared UDP port that tells ESP from other traffic"
+    )]
+    SpiNotOurs(Spi),
+    #[error("transport mode needs the address of this node outside the tunnel")]
+    NoLocalAddress,
+    #[error(transparent)]
+    Key(#[from] twinmesh_esp::KeyError),
+}

@@ -1,0 +1,186 @@
+//! One ESP tunnel: both its SAs, where the peer is, and what its path carries.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use twinmesh_esp::{Action, InboundSa, Mode, OutboundSa, OuterPolicy, PathMtu, Policy, Sadb, Spd, Spi};
+
+use crate::esp_config::{EspConfig, EspError, EspStatus, SaStatus};
+
+/// UDP header of the encapsulation.
+const UDP_HEADER: usize = 8;
+
+/// A pair of SAs as the workers use it.
+pub(crate) struct EspTunnel {
+    pub(crate) name: String,
+    pub(crate) inbound: InboundSa,
+    pub(crate) outbound: OutboundSa,
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) outer: OuterPolicy,
+    remote: ArcSwap<SocketAddr>,
+    follow_remote: bool,
+    path_mtu: Mutex<PathMtu>,
+    /// What [`Self::refresh`] made of it, so that workers need not take the lock.
+    mtu: AtomicU16,
+}
+
+impl EspTunnel {
+    fn new(config: EspConfig, now: Instant) -> Result<Self, EspError> {
+        if !config.inbound.spi.is_ours() {
+            return Err(EspError::SpiNotOurs(config.inbound.spi));
+        }
+        if config.outbound.mode == Mode::Transport && config.local.is_none() {
+            return Err(EspError::NoLocalAddress);
+        }
+        let inbound = InboundSa::new(config.inbound, &config.inbound_key, now)?;
+        let inbound = match config.original {
+            Some(original) => inbound.behind_nat(original),
+            None => inbound,
+        };
+        let tunnel = Self {
+            name: config.name,
+            inbound,
+            outbound: OutboundSa::new(config.outbound, &config.outbound_key, now)?,
+            local: config.local,
+            outer: config.outer,
+            remote: ArcSwap::from_pointee(config.remote),
+            follow_remote: config.follow_remote,
+            path_mtu: Mutex::new(PathMtu::new(config.path_mtu, config.remote.ip())),
+            mtu: AtomicU16::new(0),
+        };
+        tunnel.refresh(now);
+        Ok(tunnel)
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        **self.remote.load()
+    }
+
+    /// The newest authentic packet came from there (RFC 7296 §2.23).
+    pub(crate) fn heard_from(&self, from: SocketAddr) {
+        if self.follow_remote && self.remote() != from {
+            tracing::debug!(tunnel = self.name, %from, "an ESP peer has moved");
+            self.remote.store(Arc::new(from));
+        }
+    }
+
+    /// The longest inner packet that the path carries whole.
+    pub(crate) fn mtu(&self) -> u16 {
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// The kernel knows this MTU of the way to the peer, from the interface or from a router that refused a
+    /// packet.
+    pub(crate) fn route_mtu(&self, route_mtu: u16, now: Instant) {
+        let mut path_mtu = self.path_mtu.lock();
+        if route_mtu < path_mtu.current(now) && path_mtu.too_big(route_mtu, now) {
+            tracing::debug!(tunnel = self.name, route_mtu, "the path of an ESP tunnel is narrower");
+        }
+        drop(path_mtu);
+        self.refresh(now);
+    }
+
+    /// Works the MTU out anew: what a router said is forgotten after some time.
+    fn refresh(&self, now: Instant) {
+        let ip_header = if self.remote().is_ipv4() { 20 } else { 40 };
+        let path = usize::from(self.path_mtu.lock().current(now));
+        let payload = self.outbound.max_payload(path.saturating_sub(ip_header + UDP_HEADER));
+        // In transport mode the packet's own IP header stays outside.
+        let inner_header = match self.outbound.parameters().mode {
+            Mode::Tunnel => 0,
+            Mode::Transport => ip_header,
+        };
+        self.mtu.store(u16::try_from(payload + inner_header).unwrap_or(u16::MAX), Ordering::Relaxed);
+    }
+
+    fn status(&self, now: Instant) -> EspStatus {
+        EspStatus {
+            name: self.name.clone(),
+            remote: self.remote(),
+            mtu: self.mtu(),
+            inbound: SaStatus {
+                parameters: self.inbound.parameters().clone(),
+                age: now.saturating_duration_since(self.inbound.made()),
+                lifetime: self.inbound.lifetime_state(now),
+                sequence: self.inbound.sequence(),
+                counters: self.inbound.counters().snapshot(),
+            },
+            outbound: SaStatus {
+                parameters: self.outbound.parameters().clone(),
+                age: now.saturating_duration_since(self.outbound.made()),
+                lifetime: self.outbound.lifetime_state(now),
+                sequence: self.outbound.sequence(),
+                counters: self.outbound.counters().snapshot(),
+            },
+        }
+    }
+}
+
+/// All ESP tunnels of a node: one persistent snapshot, as the rest of the table.
+#[derive(Clone)]
+pub(crate) struct EspTable {
+    sadb: Sadb<EspTunnel>,
+    policies: Arc<Spd<Arc<EspTunnel>>>,
+    /// In the order in which they were added, which is that of their policies.
+    tunnels: Vec<Arc<EspTunnel>>,
+}
+
+impl Default for EspTable {
+    fn default() -> Self {
+        Self { sadb: Sadb::new(), policies: Arc::new(Spd::new(Vec::new())), tunnels: Vec::new() }
+    }
+}
+
+impl EspTable {
+    pub(crate) fn by_spi(&self, spi: Spi) -> Option<&Arc<EspTunnel>> {
+        self.sadb.get(spi)
+    }
+
+    /// The policies, unless there are none: then no packet need be looked at.
+    pub(crate) fn policies(&self) -> Option<&Spd<Arc<EspTunnel>>> {
+        (!self.tunnels.is_empty()).then_some(&self.policies)
+    }
+
+    pub(crate) fn tunnels(&self) -> &[Arc<EspTunnel>] {
+        &self.tunnels
+    }
+
+    pub(crate) fn add(&mut self, config: EspConfig, now: Instant) -> Result<(), EspError> {
+        if self.tunnels.iter().any(|tunnel| tunnel.name == config.name) {
+            return Err(EspError::NameTaken(config.name));
+        }
+        let spi = config.inbound.spi;
+        if self.sadb.get(spi).is_some() {
+            return Err(EspError::SpiTaken(spi));
+        }
+        let tunnel = Arc::new(EspTunnel::new(config, now)?);
+        self.sadb.insert(spi, Arc::clone(&tunnel));
+        self.tunnels.push(tunnel);
+        self.publish_policies();
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let Some(at) = self.tunnels.iter().position(|tunnel| tunnel.name == name) else { return false };
+        let tunnel = self.tunnels.remove(at);
+        self.sadb.remove(tunnel.inbound.parameters().spi);
+        self.publish_policies();
+        true
+    }
+
+    fn publish_policies(&mut self) {
+        let policy = |tunnel: &Arc<EspTunnel>| Policy {
+            selectors: tunnel.outbound.parameters().selectors.clone(),
+            action: Action::Protect(Arc::clone(tunnel)),
+        };
+        self.policies = Arc::new(Spd::new(self.tunnels.iter().map(policy).collect()));
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> Vec<EspStatus> {
+        self.tunnels.iter().map(|tunnel| tunnel.status(now)).collect()
+    }
+}
