@@ -31,6 +31,6 @@ pub struct SaParameters {
     pub tfc_multiple: u16,
     /// Longest packet that TFC padding may make, in bytes of plaintext with the inner header.
     pub tfc_limit: u16,
-    /// Whether the outer path is IPv6 with raw ESP, so that the packet is a multiple of 8 bytes (RFC 8200 §4).
+    /// Whether the outer path is IPv6 with raw ESP, so that the ciphertext is a multiple of 8 bytes (RFC 8200 §4).
     pub align_8: bool,
 }

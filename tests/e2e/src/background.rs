@@ -129,6 +129,24 @@ impl Capture {
     }
 }
 
+/// A Python program, for arguments CAPTURE and HOST: `body` finds the UDP payloads of a capture (pcap, Ethernet, IPv4
+/// or IPv6) in `payloads`, and the address of the host's data port, as `getaddrinfo` gives it, in `to`.
+pub fn over_capture(body: &str) -> String {
+    format!("{READ_CAPTURE}{body}")
+}
+
+const READ_CAPTURE: &str = "
+import socket, struct, sys
+data = open(sys.argv[1], 'rb').read()
+at, payloads = 24, []
+while at + 16 <= len(data):
+    length = struct.unpack_from('<I', data, at + 8)[0]
+    frame = data[at + 16:at + 16 + length]
+    payloads.append(frame[14 + (40 if frame[14] >> 4 == 6 else 20) + 8:])
+    at += 16 + length
+to = socket.getaddrinfo(sys.argv[2], 4500, type=socket.SOCK_DGRAM)[0]
+";
+
 /// Output goes nowhere unless it is asked for.
 pub(crate) fn quiet(command: &mut std::process::Command) -> std::io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()

@@ -7,7 +7,7 @@ mod background;
 mod mesh;
 mod wait;
 
-pub use background::{BackgroundPing, Capture, PingReport, Server};
+pub use background::{BackgroundPing, Capture, PingReport, Server, over_capture};
 pub use mesh::{Mesh, Token, on_mesh};
 pub use twinmesh_lab::IpVersion;
 pub use wait::wait_for;

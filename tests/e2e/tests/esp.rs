@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use twinmesh_e2e::{IpVersion, Mesh, Server, bracketed, on_mesh, wait_for};
+use twinmesh_e2e::{IpVersion, Mesh, Server, bracketed, on_mesh, over_capture, wait_for};
 
 /// One ESP tunnel as both ends are told of it.
 struct Tunnel<'a> {
@@ -295,7 +295,7 @@ fn forged_replayed_and_misdirected_packets_are_dropped_and_counted() {
         let file = capture.file().display().to_string();
         mesh.run("alpha", &["ping", "-c", "5", "-i", "0.2", "-W", "2", &beta[0].to_string()])?;
         ensure!(capture.finish()?.len() > 5 * 120, "nothing was captured");
-        mesh.run("hub", &["python3", "-c", TAMPER, &file, "beta"])?;
+        mesh.run("hub", &["python3", "-c", &over_capture(TAMPER), &file, "beta"])?;
         wait_for("the copies to be counted", Duration::from_secs(5), || {
             let drops = sa(mesh, "beta").ok()?["inbound"]["drops"].clone();
             let at_least = |reason: &str, count| drops[reason].as_u64() >= Some(count);
@@ -340,20 +340,11 @@ fn sas_by_hand_are_refused_unless_the_daemon_allows_them() {
     });
 }
 
-/// Sends the ESP datagrams of a capture again: as they were, with the last byte changed, with another SPI, cut short.
+/// Sends the ESP datagrams of a capture again: as they were, with a number that the ICV does not fit, with another
+/// SPI, cut short.
 const TAMPER: &str = "
-import socket, struct, sys
-data = open(sys.argv[1], 'rb').read()
-at, frames = 24, []
-while at + 16 <= len(data):
-    length = struct.unpack_from('<I', data, at + 8)[0]
-    frames.append(data[at + 16:at + 16 + length])
-    at += 16 + length
-to = socket.getaddrinfo(sys.argv[2], 4500, type=socket.SOCK_DGRAM)[0]
 sender = socket.socket(to[0], socket.SOCK_DGRAM)
-for frame in frames:
-    header = 14 + (40 if frame[14] >> 4 == 6 else 20) + 8
-    esp = frame[header:]
+for esp in payloads:
     if esp[:4] != bytes.fromhex('80000b02'):
         continue
     ahead = esp[:4] + struct.pack('>I', struct.unpack('>I', esp[4:8])[0] + 1000) + esp[8:]

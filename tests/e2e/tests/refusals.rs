@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use twinmesh_e2e::{Mesh, on_mesh, wait_for};
+use twinmesh_e2e::{Mesh, on_mesh, over_capture, wait_for};
 
 /// `twinmesh up` on a node that is not enrolled, with that token; its error.
 fn refused(mesh: &Mesh, token: &str) -> Result<String> {
@@ -142,7 +142,7 @@ fn a_recorded_packet_sent_again_is_dropped_and_counted() {
         ensure!(capture.finish()?.len() > 5 * 120, "nothing was captured");
         let before = mesh.drops("beta", "wireguard-replayed-packet")?;
         // Anybody on the way can do this: the same bytes, from another address.
-        mesh.run("hub", &["python3", "-c", REPLAY, &file, "beta"])?;
+        mesh.run("hub", &["python3", "-c", &over_capture(REPLAY), &file, "beta"])?;
         wait_for("the copies to be counted", Duration::from_secs(3), || {
             (mesh.drops("beta", "wireguard-replayed-packet").ok()? >= before + 5).then_some(())
         })?;
@@ -155,18 +155,9 @@ fn a_recorded_packet_sent_again_is_dropped_and_counted() {
     });
 }
 
-/// Sends the WireGuard data messages of a capture (pcap, Ethernet, IPv4 or IPv6) to port 4500 of a host.
+/// Sends the WireGuard data messages of a capture again.
 const REPLAY: &str = "
-import socket, struct, sys
-data = open(sys.argv[1], 'rb').read()
-at, frames = 24, []
-while at + 16 <= len(data):
-    length = struct.unpack_from('<I', data, at + 8)[0]
-    frames.append(data[at + 16:at + 16 + length])
-    at += 16 + length
-for frame in frames:
-    header = 14 + (40 if frame[14] >> 4 == 6 else 20)
-    to = socket.getaddrinfo(sys.argv[2], 4500, type=socket.SOCK_DGRAM)[0]
-    if frame[header + 8] == 4:
-        socket.socket(to[0], socket.SOCK_DGRAM).sendto(frame[header + 8:], to[4])
+for payload in payloads:
+    if payload[0] == 4:
+        socket.socket(to[0], socket.SOCK_DGRAM).sendto(payload, to[4])
 ";
