@@ -26,17 +26,32 @@ impl Server {
         Self::start(mesh, host, &["iperf3", "-s", "-B", &address.to_string()], 5201)
     }
 
-    /// Waits until something listens on that TCP port of the host.
+    /// Sends each UDP datagram to port 7000 of that address back to its sender.
+    pub fn udp_echo(mesh: &Mesh, host: &str, address: IpAddr) -> Result<Self> {
+        Self::start(mesh, host, &["python3", "-c", UDP_ECHO, &address.to_string()], 7000)
+    }
+
+    /// Waits until something listens on that TCP or UDP port of the host.
     fn start(mesh: &Mesh, host: &str, command: &[&str], port: u16) -> Result<Self> {
         let server = Self(mesh.spawn(host, command)?);
         let filter = format!("sport = :{port}");
         wait_for(&format!("{} on {host}", command[0]), Duration::from_secs(10), || {
-            let listening = mesh.run(host, &["ss", "-Hltn", &filter]).ok()?;
+            let listening = mesh.run(host, &["ss", "-Hltun", &filter]).ok()?;
             (!listening.is_empty()).then_some(())
         })?;
         Ok(server)
     }
 }
+
+const UDP_ECHO: &str = "
+import socket, sys
+at = socket.getaddrinfo(sys.argv[1], 7000, type=socket.SOCK_DGRAM)[0]
+server = socket.socket(at[0], socket.SOCK_DGRAM)
+server.bind(at[4])
+while True:
+    datagram, sender = server.recvfrom(65535)
+    server.sendto(datagram, sender)
+";
 
 impl Drop for Server {
     fn drop(&mut self) {
