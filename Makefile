@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help demo test bench lint
+.PHONY: help demo test bench fuzz lint
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -19,6 +19,9 @@ test: ## everything: formatting, lints, licences, unit tests, whole system in th
 bench: ## speed of the ESP engine beside the bare ciphers
 	@tests/setup.sh demo
 	cargo bench --locked -p twinmesh-esp
+
+fuzz: ## what reads packets, ten minutes for each target; SECONDS=n for less
+	@tests/fuzz/run.sh all $(or $(SECONDS),600)
 
 lint: ## formatting and lints only
 	cargo fmt --all --check

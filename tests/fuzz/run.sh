@@ -26,7 +26,7 @@ for target in $targets; do
   program=$work/build/$host/release/$target
   if [ -n "$merge" ]; then
     smaller=$(mktemp -d)
-    "$program" -merge=1 -max_len=1024 "$smaller" "corpus/$target" "$work/corpus/$target"
+    "$program" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$smaller" "corpus/$target" "$work/corpus/$target"
     rm -rf "corpus/$target"
     mv "$smaller" "corpus/$target"
     chmod 755 "corpus/$target"
