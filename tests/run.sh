@@ -62,7 +62,7 @@ grep -h "NOT checked" "$logs/deny.log" | sed 's/^/   /'
 step binaries cargo build --locked --bins
 suite unit cargo nextest run --workspace --locked
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-suite lab cargo nextest run --profile lab -p twinmesh-e2e --locked
+suite lab cargo nextest run --profile lab -p twinmesh-e2e -p twinmesh-interop --locked
 
 [ ${#failures[@]} -gt 0 ] && echo "failed: ${failures[*]}"
 echo "$passed passed, $failed failed"

@@ -5,16 +5,19 @@ set -euo pipefail
 
 purpose=${1:?usage: setup.sh demo|test}
 
-# One line for each program: the program, and the Debian package that brings it.
+# One line for each program: the program or another file, and the Debian package that brings it.
 demo_programs="cc:gcc ip:iproute2 nft:nftables ping:iputils-ping iperf3:iperf3 unshare:util-linux tcpdump:tcpdump curl:curl"
-test_programs="$demo_programs tc:iproute2 nc:netcat-openbsd wg:wireguard-tools wireguard-go:wireguard-go python3:python3 sqlite3:sqlite3"
+plugins=/usr/lib/ipsec/plugins/libstrongswan
+strongswan="charon-systemd:charon-systemd swanctl:strongswan-swanctl $plugins-kernel-libipsec.so:libcharon-extra-plugins\
+ $plugins-chapoly.so:libstrongswan-extra-plugins $plugins-gcm.so:libstrongswan-standard-plugins"
+test_programs="$demo_programs tc:iproute2 nc:netcat-openbsd wg:wireguard-tools wireguard-go:wireguard-go python3:python3 sqlite3:sqlite3 openssl:openssl $strongswan"
 programs_variable="${purpose}_programs"
 programs=${!programs_variable:?unknown purpose $purpose}
 
 PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
 missing=()
 for entry in $programs; do
-  command -v "${entry%%:*}" >/dev/null || missing+=("${entry#*:}")
+  command -v "${entry%%:*}" >/dev/null || [ -e "${entry%%:*}" ] || missing+=("${entry#*:}")
 done
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -32,6 +35,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -qq
   # shellcheck disable=SC2086
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+  # The tests start charon themselves, in the lab; Debian's package starts one on this machine too.
+  if [[ " $packages " = *" charon-systemd "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl disable --now --quiet strongswan.service || true
+  fi
 fi
 
 if ! command -v cargo >/dev/null; then

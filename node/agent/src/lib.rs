@@ -18,6 +18,7 @@ pub mod control;
 pub mod daemon;
 pub mod network;
 pub mod sa;
+pub mod site;
 pub mod state;
 #[cfg(test)]
 mod testing;

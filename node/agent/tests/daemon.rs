@@ -8,6 +8,7 @@
 )]
 
 mod manual_sa;
+mod sites;
 mod support;
 
 use std::fs;

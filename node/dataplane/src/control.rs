@@ -117,6 +117,17 @@ impl Control {
         removed
     }
 
+    pub(crate) fn retire_esp(&self, name: &str) -> bool {
+        let mut peers = self.peers.lock();
+        let retired = peers.table.esp.retire(name);
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        retired
+    }
+
+    pub(crate) fn move_esp(&self, name: &str, remote: SocketAddr) -> bool {
+        self.peers.lock().table.esp.move_to(name, remote)
+    }
+
     pub(crate) fn network_changed(&self) {
         let now = Instant::now();
         for slot in self.shared.table.load().peers() {

@@ -134,7 +134,8 @@ impl Dataplane {
         self.control.remove_peer(key)
     }
 
-    /// Adds an ESP tunnel. Its policies stand before all routes, behind those of tunnels added earlier.
+    /// Adds an ESP tunnel. Its policies stand before all routes, behind those of tunnels added earlier or of the one
+    /// that it follows.
     pub fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
         self.control.add_esp(config)
     }
@@ -144,7 +145,18 @@ impl Dataplane {
         self.control.remove_esp(name)
     }
 
-    /// The ESP tunnels, in the order in which they were added.
+    /// Sends nothing more through an ESP tunnel, but goes on receiving: traffic moves to the tunnel that follows it.
+    /// False where there is none.
+    pub fn retire_esp(&self, name: &str) -> bool {
+        self.control.retire_esp(name)
+    }
+
+    /// Sends an ESP tunnel's packets to another address of its peer. False where there is none.
+    pub fn move_esp(&self, name: &str, remote: SocketAddr) -> bool {
+        self.control.move_esp(name, remote)
+    }
+
+    /// The ESP tunnels, in the order of their policies.
     pub fn esp_status(&self) -> Vec<EspStatus> {
         self.shared.table.load().esp.status(Instant::now())
     }
@@ -155,7 +167,7 @@ impl Dataplane {
         self.control.network_changed();
     }
 
-    /// Sends a datagram that is not an engine's (STUN) from the shared port.
+    /// Sends a datagram that is not an engine's (STUN, IKE) from the shared port.
     pub fn send_datagram(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         self.control.send(to, datagram)
     }

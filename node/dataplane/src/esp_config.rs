@@ -25,6 +25,9 @@ pub struct EspConfig {
     pub follow_remote: bool,
     /// Transport mode through a NAT: the addresses as the peer has them.
     pub original: Option<OriginalAddresses>,
+    /// The tunnel that this one follows: its policies stand right behind that one's, and apply once that one sends
+    /// no more.
+    pub follows: Option<String>,
     /// How the outer header follows the inner one.
     pub outer: OuterPolicy,
     /// MTU of the path outside the tunnel, until an ICMP error says otherwise.
@@ -36,6 +39,8 @@ pub struct EspConfig {
 pub struct EspStatus {
     pub name: String,
     pub remote: SocketAddr,
+    /// It only receives, and goes soon.
+    pub retired: bool,
     /// MTU inside the tunnel.
     pub mtu: u16,
     pub inbound: SaStatus,

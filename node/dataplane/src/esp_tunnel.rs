@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -24,6 +24,8 @@ pub(crate) struct EspTunnel {
     remote: ArcSwap<SocketAddr>,
     follow_remote: bool,
     path_mtu: Mutex<PathMtu>,
+    /// Nothing is sent with it any more.
+    retired: AtomicBool,
     /// What [`Self::refresh`] made of it, so that workers need not take the lock.
     mtu: AtomicU16,
 }
@@ -49,6 +51,7 @@ impl EspTunnel {
             outer: config.outer,
             remote: ArcSwap::from_pointee(config.remote),
             follow_remote: config.follow_remote,
+            retired: AtomicBool::new(false),
             path_mtu: Mutex::new(PathMtu::new(config.path_mtu, config.remote.ip())),
             mtu: AtomicU16::new(0),
         };
@@ -101,6 +104,7 @@ impl EspTunnel {
         EspStatus {
             name: self.name.clone(),
             remote: self.remote(),
+            retired: self.retired.load(Ordering::Relaxed),
             mtu: self.mtu(),
             inbound: SaStatus {
                 parameters: self.inbound.parameters().clone(),
@@ -125,7 +129,7 @@ impl EspTunnel {
 pub(crate) struct EspTable {
     sadb: Sadb<EspTunnel>,
     policies: Arc<Spd<Arc<EspTunnel>>>,
-    /// In the order in which they were added, which is that of their policies.
+    /// In the order of their policies: as they were added, but each behind the one that it follows.
     tunnels: Vec<Arc<EspTunnel>>,
 }
 
@@ -154,22 +158,43 @@ impl EspTable {
             return Err(EspError::NameTaken(config.name));
         }
         let spi = config.inbound.spi;
+        let before = config.follows.as_ref().and_then(|name| self.place(name));
         if self.sadb.get(spi).is_some() {
             return Err(EspError::SpiTaken(spi));
         }
         let tunnel = Arc::new(EspTunnel::new(config, now)?);
         self.sadb.insert(spi, Arc::clone(&tunnel));
-        self.tunnels.push(tunnel);
+        let place = before.map_or(self.tunnels.len(), |before| before + 1);
+        self.tunnels.insert(place, tunnel);
         self.publish_policies();
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> bool {
-        let Some(at) = self.tunnels.iter().position(|tunnel| tunnel.name == name) else { return false };
+        let Some(at) = self.place(name) else { return false };
         let tunnel = self.tunnels.remove(at);
         self.sadb.remove(tunnel.inbound.parameters().spi);
         self.publish_policies();
         true
+    }
+
+    /// Leaves a tunnel what it receives with, and nothing to send with.
+    pub(crate) fn retire(&mut self, name: &str) -> bool {
+        let Some(tunnel) = self.place(name).and_then(|place| self.tunnels.get(place)) else { return false };
+        tunnel.retired.store(true, Ordering::Relaxed);
+        self.publish_policies();
+        true
+    }
+
+    /// The peer is elsewhere now.
+    pub(crate) fn move_to(&self, name: &str, remote: SocketAddr) -> bool {
+        let Some(tunnel) = self.place(name).and_then(|place| self.tunnels.get(place)) else { return false };
+        tunnel.remote.store(Arc::new(remote));
+        true
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.tunnels.iter().position(|tunnel| tunnel.name == name)
     }
 
     fn publish_policies(&mut self) {
@@ -177,7 +202,8 @@ impl EspTable {
             selectors: tunnel.outbound.parameters().selectors.clone(),
             action: Action::Protect(Arc::clone(tunnel)),
         };
-        self.policies = Arc::new(Spd::new(self.tunnels.iter().map(policy).collect()));
+        let sending = self.tunnels.iter().filter(|tunnel| !tunnel.retired.load(Ordering::Relaxed));
+        self.policies = Arc::new(Spd::new(sending.map(policy).collect()));
     }
 
     pub(crate) fn status(&self, now: Instant) -> Vec<EspStatus> {

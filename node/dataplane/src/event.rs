@@ -1,6 +1,6 @@
 //! What the data plane tells the agent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use twinmesh_wireguard::PublicKey;
 
@@ -11,6 +11,9 @@ use twinmesh_wireguard::PublicKey;
 pub enum Event {
     /// A STUN message (RFC 8489) arrived on the shared port.
     Stun { from: SocketAddr, datagram: Vec<u8> },
+    /// An IKE message (RFC 7296) arrived on the shared port, behind its non-ESP marker (RFC 3948 §2.2).
+    /// `to`: which of this node's addresses it was sent to.
+    Ike { from: SocketAddr, to: Option<IpAddr>, datagram: Vec<u8> },
     /// A session with the peer stands where there was none.
     PeerUp { peer: PublicKey, endpoint: SocketAddr },
     /// The peer was heard from a new address.

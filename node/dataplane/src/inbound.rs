@@ -1,7 +1,7 @@
 //! UDP → demultiplexer → open → source check → TUN, a batch at a time.
 
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,6 +33,16 @@ pub(crate) struct Inbound {
     metas: [RecvMeta; BATCH_SIZE],
     opened: InnerBatch,
     news: Vec<Event>,
+}
+
+/// What the kernel says of a datagram.
+#[derive(Clone, Copy)]
+struct Outer {
+    from: SocketAddr,
+    /// This node's address.
+    to: Option<IpAddr>,
+    /// The lower two bits of the outer header's traffic class.
+    ecn: u8,
 }
 
 /// What the handling of each datagram shares.
@@ -86,13 +96,13 @@ impl Inbound {
         };
         for (buffer, meta) in self.storage.chunks_exact_mut(BUFFER_LEN).zip(self.metas.iter().take(count)) {
             let from = udp::canonical(meta.addr);
-            let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
+            let outer = Outer { from, to: meta.dst_ip, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
             let filled = buffer.get_mut(..meta.len).unwrap_or_default();
             if filled.is_empty() {
-                pass.datagram(from, ecn, filled);
+                pass.datagram(outer, filled);
             }
             for datagram in filled.chunks_mut(meta.stride.max(1)) {
-                pass.datagram(from, ecn, datagram);
+                pass.datagram(outer, datagram);
             }
         }
         drop(pass);
@@ -105,8 +115,8 @@ impl Inbound {
 }
 
 impl<'t> Pass<'t, '_> {
-    /// `ecn`: the lower two bits of the outer header's traffic class.
-    fn datagram(&mut self, from: SocketAddr, ecn: u8, datagram: &mut [u8]) {
+    fn datagram(&mut self, outer: Outer, datagram: &mut [u8]) {
+        let Outer { from, to, ecn } = outer;
         let kind = classify(datagram);
         self.ports.counters.datagram(kind);
         match kind {
@@ -114,7 +124,11 @@ impl<'t> Pass<'t, '_> {
             DatagramKind::Stun => self.news.push(Event::Stun { from, datagram: datagram.to_vec() }),
             DatagramKind::NatKeepalive => {}
             DatagramKind::Esp => self.esp(from, ecn, datagram),
-            DatagramKind::Ike | DatagramKind::TurnChannel => self.dropped(DropReason::NoEngine),
+            DatagramKind::Ike => {
+                let to = to.map(|to| to.to_canonical());
+                self.news.push(Event::Ike { from, to, datagram: datagram.to_vec() });
+            }
+            DatagramKind::TurnChannel => self.dropped(DropReason::NoEngine),
             DatagramKind::Unknown => self.dropped(DropReason::UnknownDatagram),
         }
     }

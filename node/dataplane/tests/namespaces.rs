@@ -172,7 +172,7 @@ fn what_is_in_use_is_refused_with_its_holder_and_free_after_the_end() {
 }
 
 #[test]
-fn stray_datagrams_are_counted_by_kind_and_stun_is_handed_on() {
+fn stray_datagrams_are_counted_by_kind_and_stun_and_ike_are_handed_on() {
     let (a, b) = meshed();
     let stun = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let to = endpoint("192.0.2.2:4500");
@@ -191,8 +191,10 @@ fn stray_datagrams_are_counted_by_kind_and_stun_is_handed_on() {
         ("unknown", 2),
     ];
     assert_eq!(b.dataplane.status().datagrams, expected);
-    assert_eq!((b.drops("no-engine"), b.drops("wireguard-malformed")), (1, 1));
+    assert_eq!((b.drops("no-engine"), b.drops("wireguard-malformed")), (0, 1));
     assert_eq!(b.drops("esp-unknown-spi"), 1);
-    let event = Event::Stun { from: endpoint("192.0.2.1:4500"), datagram: stun.to_vec() };
-    assert_eq!(*b.events.lock().unwrap(), [event]);
+    let from = endpoint("192.0.2.1:4500");
+    let stun = Event::Stun { from, datagram: stun.to_vec() };
+    let ike = Event::Ike { from, to: Some(to.ip()), datagram: vec![0, 0, 0, 0, 1] };
+    assert_eq!(*b.events.lock().unwrap(), [stun, ike]);
 }

@@ -8,7 +8,7 @@ mod mesh;
 mod wait;
 
 pub use background::{BackgroundPing, Capture, PingReport, Server, over_capture};
-pub use mesh::{Mesh, Token, on_mesh};
+pub use mesh::{Mesh, Token, on_mesh, on_scenario};
 pub use twinmesh_lab::IpVersion;
 pub use wait::wait_for;
 

@@ -17,13 +17,24 @@ use crate::wait_for;
 
 /// How long a program may take to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
+const THREE_NODES: &str = "three-nodes.toml";
 
-/// Runs a test on a mesh of its own. If the test fails, logs and captures are kept in `target/lab/`.
+/// Runs a test on a mesh of its own; `name` makes its lab recognisable in `twinmesh-lab list`. If the test fails,
+/// logs and captures are kept in `target/lab/`.
 ///
 /// # Panics
 /// The mesh does not come up, or the test returns an error.
 pub fn on_mesh(name: &str, test: impl FnOnce(&mut Mesh) -> Result<()>) {
-    let mut mesh = match Mesh::up(name) {
+    on_scenario(THREE_NODES, name, test);
+}
+
+/// Runs a test on another scenario of `tests/scenarios`.
+///
+/// # Panics
+/// As [`on_mesh`].
+pub fn on_scenario(file: &str, name: &str, test: impl FnOnce(&mut Mesh) -> Result<()>) {
+    let options = Options { name: Some(format!("e2e-{name}-{}", std::process::id())), ..Options::default() };
+    let mut mesh = match Mesh::of(file, options) {
         Ok(mesh) => mesh,
         Err(error) => panic!("{error:#}"),
     };
@@ -33,7 +44,7 @@ pub fn on_mesh(name: &str, test: impl FnOnce(&mut Mesh) -> Result<()>) {
     }
 }
 
-/// The scenario `three-nodes.toml`, up, with all three nodes joined.
+/// A scenario that is up: `three-nodes.toml` with all three nodes joined, unless a test has one of its own.
 pub struct Mesh {
     lab: Lab,
 }
@@ -45,15 +56,13 @@ pub struct Token {
 }
 
 impl Mesh {
-    /// Brings a mesh up; `name` makes its lab recognisable in `twinmesh-lab list`.
-    pub fn up(name: &str) -> Result<Self> {
-        let name = format!("e2e-{name}-{}", std::process::id());
-        Self::with(Options { name: Some(name), ..Options::default() })
+    /// Brings the three nodes up in a lab with these options.
+    pub fn with(options: Options) -> Result<Self> {
+        Self::of(THREE_NODES, options)
     }
 
-    /// Brings a mesh up in a lab with these options.
-    pub fn with(options: Options) -> Result<Self> {
-        let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/three-nodes.toml");
+    fn of(file: &str, options: Options) -> Result<Self> {
+        let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(file);
         let lab = Lab::up(scenario.as_path(), options).context("bringing the lab up")?;
         Ok(Self { lab })
     }

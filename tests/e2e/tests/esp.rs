@@ -114,10 +114,11 @@ fn fetch_100_mb(mesh: &Mesh, from: &str, to: &str, address: IpAddr) -> Result<()
 }
 
 fn iperf(mesh: &Mesh, from: &str, to: &str, address: IpAddr) -> Result<()> {
-    let _server = Server::iperf(mesh, to, address)?;
-    let address = address.to_string();
+    let server = address.to_string();
     for direction in [&[][..], &["-R"], &["-u", "-b", "8M", "-l", "1200"]] {
-        let client = [&["iperf3", "-c", &address, "-t", "2", "-J"], direction].concat();
+        // Between two tests iperf3 closes its port for a moment, so each has a server of its own.
+        let _server = Server::iperf(mesh, to, address)?;
+        let client = [&["iperf3", "-c", &server, "-t", "2", "-J"], direction].concat();
         let report = mesh.json(from, &client)?;
         let sum = if direction.contains(&"-u") { "sum" } else { "sum_received" };
         let bytes = report["end"][sum]["bytes"].as_u64().unwrap_or_default();

@@ -11,6 +11,7 @@ mod client;
 mod sa;
 mod secret;
 mod server;
+mod site;
 mod status;
 
 pub use client::{ClientError, request};
@@ -19,6 +20,7 @@ pub use sa::{
 };
 pub use secret::SecretText;
 pub use server::{ApiServer, Call, SocketError};
+pub use site::{IkeSaStatus, SiteAdd, SiteChildState, SiteChildStatus, SiteState, SiteStatus};
 pub use status::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
 };
@@ -27,9 +29,9 @@ use serde::{Deserialize, Serialize};
 use twinmesh_control::NodeId;
 use zeroize::Zeroizing;
 
-/// No request is longer, tokens and files of SAs included.
+/// No request is longer, tokens and files included.
 const MAX_REQUEST: usize = 256 * 1024;
-/// For all of a request but a file of SAs.
+/// For all of a request but a file of SAs or of a site.
 const ROOM: usize = 8 * 1024;
 
 /// What a client may ask.
@@ -47,6 +49,12 @@ pub enum Request {
     SaRemove {
         name: String,
     },
+    /// Answered by [`SiteStatus`]es.
+    Sites,
+    SiteAdd(SiteAdd),
+    SiteRemove {
+        name: String,
+    },
 }
 
 impl Request {
@@ -57,7 +65,18 @@ impl Request {
 
     /// The line to send.
     pub fn to_line(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
-        let secret = if let Self::SaAdd(add) = self { add.text.expose().len() } else { 0 };
+        let secret = match self {
+            Self::SaAdd(SaAdd { text, .. }) | Self::SiteAdd(SiteAdd { text, .. }) => text.expose().len(),
+            Self::Status
+            | Self::Routes
+            | Self::Up(_)
+            | Self::Down
+            | Self::Logout
+            | Self::Sa
+            | Self::SaRemove { .. }
+            | Self::Sites
+            | Self::SiteRemove { .. } => 0,
+        };
         // Growth would leave copies of keys behind.
         let mut line = Zeroizing::new(Vec::with_capacity(2 * secret + ROOM));
         serde_json::to_writer(&mut *line, self)?;
@@ -113,7 +132,8 @@ pub enum UpHow {
     AlreadyUp,
 }
 
-/// Answer to [`Request::Down`], [`Request::Logout`], [`Request::SaAdd`] and [`Request::SaRemove`].
+/// Answer to [`Request::Down`], [`Request::Logout`], [`Request::SaAdd`], [`Request::SaRemove`], [`Request::SiteAdd`] and
+/// [`Request::SiteRemove`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     pub message: String,
@@ -162,6 +182,15 @@ mod tests {
             ".{0,40}".prop_map(|name| Request::SaRemove { name }),
             (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {
                 Request::SaAdd(SaAdd { file, text: SecretText::new(Zeroizing::new(text)) })
+            }),
+            Just(Request::Sites),
+            ".{0,40}".prop_map(|name| Request::SiteRemove { name }),
+            (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {
+                Request::SiteAdd(SiteAdd {
+                    file,
+                    folder: "/etc".into(),
+                    text: SecretText::new(Zeroizing::new(text)),
+                })
             }),
             up
         ]

@@ -87,6 +87,8 @@ pub struct SaLimits {
 pub enum SaOrigin {
     /// A person.
     Manual,
+    /// A site's IKE SA.
+    Ike,
 }
 
 /// How long it may go on.

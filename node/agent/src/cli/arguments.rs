@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::sa::SaArguments;
+use super::site::SiteArguments;
 
 /// Join this machine to a mesh of servers, over WireGuard.
 ///
@@ -82,6 +83,7 @@ JSON (--json): an array of
         socket: Socket,
     },
     Sa(SaArguments),
+    Site(SiteArguments),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -155,7 +157,8 @@ Examples:
   twinmesh up --coordinator hub.example.net --token tmjoin-AZ…
   twinmesh up --coordinator '[2001:db8::1]:7443' --token tmjoin-AZ… --hostname alpha
   twinmesh up
-  twinmesh up --coordinator new-hub.example.net    the same coordinator at a new address")]
+  twinmesh up --coordinator new-hub.example.net    the same coordinator at a new address
+  twinmesh up --site branch-7.toml                 an IPsec tunnel to somebody else's router")]
 pub(super) struct UpArguments {
     /// The coordinator; port 7443 if none is given
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -166,6 +169,9 @@ pub(super) struct UpArguments {
     /// Name of this node in the mesh; the machine's host name if none is given
     #[arg(long, value_name = "NAME", requires = "token")]
     pub(super) hostname: Option<String>,
+    /// A site that speaks IKEv2, in a TOML file, instead of a network: the same as `twinmesh site add FILE`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["coordinator", "token", "hostname"])]
+    pub(super) site: Option<PathBuf>,
     /// How long to try, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     pub(super) timeout: Duration,

@@ -4,6 +4,8 @@ mod arguments;
 mod ping;
 mod routes;
 mod sa;
+mod secret_file;
+mod site;
 mod status;
 mod up;
 
@@ -21,6 +23,8 @@ use crate::daemon::{self, DaemonError, Settings};
 use arguments::{AgentArguments, Command, CommandLine};
 #[cfg(test)]
 pub(crate) use sa::EXAMPLE as SA_EXAMPLE;
+#[cfg(test)]
+pub(crate) use site::EXAMPLE as SITE_EXAMPLE;
 
 /// For answers that the daemon has at hand.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +46,8 @@ enum CommandError {
     Token(#[from] twinmesh_control::TokenError),
     #[error(transparent)]
     SaFile(#[from] crate::sa::SaFileError),
+    #[error(transparent)]
+    SiteFile(#[from] crate::site::SiteFileError),
     #[error("cannot read {file}: {source}")]
     Read { file: String, source: io::Error },
     #[error(transparent)]
@@ -78,6 +84,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         Command::Ping(arguments) => return ping::run(&arguments),
         Command::Routes { json, socket } => routes::run(&socket.socket, json)?,
         Command::Sa(arguments) => sa::run(&arguments)?,
+        Command::Site(arguments) => site::run(&arguments)?,
         Command::Version => print(concat!("twinmesh ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -5,13 +5,16 @@ use std::time::Duration;
 use twinmesh_control::JoinToken;
 
 use super::arguments::UpArguments;
-use super::{CommandError, print};
+use super::{CommandError, print, site};
 use crate::api::{self, Request, Up, UpDone, UpHow};
 
 /// The daemon answers when the time is over; this much later it is dead.
 const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(arguments: UpArguments) -> Result<(), CommandError> {
+    if let Some(file) = &arguments.site {
+        return site::add(file, &arguments.socket.socket);
+    }
     if let Some(token) = &arguments.token {
         // A mistyped token is told before anything else happens.
         token.parse::<JoinToken>()?;

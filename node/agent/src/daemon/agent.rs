@@ -2,7 +2,7 @@
 //! follows from it.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rtnetlink::Handle;
 use tokio::sync::mpsc;
@@ -14,17 +14,15 @@ use super::pending::Pending;
 use super::plane::Plane;
 use super::report::COUNTERS_INTERVAL;
 use super::running::is_lasting;
+use super::sites::Sites;
 use super::stored::Stored;
 use super::tunnels::Surroundings;
-use super::uplink::Link;
+use super::uplink::{Link, MAP_RETRY};
 use super::{DaemonError, Settings};
 use crate::api::{Answer, Call, Request};
 use crate::control::{Connection, ConnectionEvent, Greeting, Session};
-use crate::network::{Changes, StunClient, sweep_detours};
+use crate::network::{Changes, PlainMessage, StunClient, sweep_detours};
 use crate::state::{Coordinator, StateFolder, Wanted};
-
-/// After the disk refused the map.
-const MAP_RETRY: Duration = Duration::from_secs(10);
 
 /// Everything that the daemon knows and holds.
 pub(super) struct Agent {
@@ -55,6 +53,7 @@ pub(super) struct Agent {
     pub(super) counted: u64,
     pub(super) pending: Option<Pending>,
     pub(super) manual_sas: ManualSas,
+    pub(super) sites: Sites,
 }
 
 impl Agent {
@@ -64,6 +63,7 @@ impl Agent {
         netlink: Handle,
         frames: mpsc::Sender<(u64, ConnectionEvent)>,
         events: mpsc::Sender<DataplaneEvent>,
+        plain: mpsc::Sender<PlainMessage>,
     ) -> Result<Self, DaemonError> {
         let stored = Stored::load(&folder)?;
         Ok(Self {
@@ -92,6 +92,7 @@ impl Agent {
             counted: 0,
             pending: None,
             manual_sas: ManualSas::default(),
+            sites: Sites::new(plain),
         })
     }
 
@@ -136,7 +137,8 @@ impl Agent {
         let plane = self.plane.as_ref().and_then(|_| self.stun.poll_timeout());
         let counters = self.plane.as_ref().map(|_| self.counters_due);
         let pending = self.pending.as_ref().map(|pending| pending.until);
-        [session, plane, counters, pending, self.map_due, self.plane_retry, self.sas_due()]
+        let sites = self.sites.poll_timeout();
+        [session, plane, counters, pending, sites, self.map_due, self.plane_retry, self.sas_due()]
             .into_iter()
             .flatten()
             .min()
@@ -153,6 +155,9 @@ impl Agent {
             Request::Sa => Answer::ok(&self.sas()),
             Request::SaAdd(add) => self.add_sas(&add, now).await,
             Request::SaRemove { name } => self.remove_sa(&name).await,
+            Request::Sites => Answer::ok(&self.site_list(now)),
+            Request::SiteAdd(add) => self.add_site(&add, now).await,
+            Request::SiteRemove { name } => self.remove_site(&name, now).await,
         };
         // Who hears that the tunnels are down finds nothing of them.
         self.sweep_if_due().await;
@@ -192,6 +197,7 @@ impl Agent {
             DataplaneEvent::Stun { from, datagram } => {
                 self.stun.handle_datagram(from, &datagram, now);
             }
+            DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
             DataplaneEvent::PeerUp { peer, endpoint } => {
                 tracing::debug!(%peer, %endpoint, "a tunnel is up");
                 self.tunnels_changed();
@@ -233,6 +239,7 @@ impl Agent {
         }
         self.sweep_if_due().await;
         self.watch_sas(now);
+        self.drive_sites(now).await;
         self.count_if_due(now);
         if let Some(session) = self.session.as_mut() {
             session.handle_timeout(now);
@@ -249,31 +256,6 @@ impl Agent {
             self.obey(output, now).await;
         }
         self.give_up_if_due(now);
-    }
-
-    fn store_map_if_due(&mut self, now: Instant) {
-        if self.map_due.is_none_or(|due| now < due) {
-            return;
-        }
-        self.map_due = None;
-        let Some(map) = &self.stored.map else { return };
-        match self.folder.store_map(map) {
-            Ok(()) => {
-                self.map_written = Some(now);
-                if let Some(session) = self.session.as_mut() {
-                    session.map_stored(map.revision);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the network map is not on disk: a restart would use an older one");
-                self.map_due = Some(now + MAP_RETRY);
-            }
-        }
-    }
-
-    /// There is no map left to write.
-    pub(super) fn forget_map_timer(&mut self) {
-        self.map_due = None;
     }
 }
 

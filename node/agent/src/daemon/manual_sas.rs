@@ -10,7 +10,7 @@ use twinmesh_dataplane::{EspStatus, SaStatus};
 use super::agent::Agent;
 use super::plane::Plane;
 use super::sa_routes::Installed;
-use crate::api::{Answer, Done, SaAdd, SaState};
+use crate::api::{Answer, Done, SaAdd, SaOrigin, SaState};
 use crate::network::sweep_detours;
 use crate::sa::{KeyDigest, ManualSa};
 
@@ -110,6 +110,10 @@ impl Agent {
     }
 
     pub(super) async fn remove_sa(&mut self, name: &str) -> Answer {
+        let origin = self.plane.as_ref().and_then(|plane| plane.sas.get(name)).map(|sa| sa.origin);
+        if origin == Some(SaOrigin::Ike) {
+            return Answer::Error(format!("`{name}` belongs to a site: `twinmesh site remove` ends it"));
+        }
         if !self.plane.as_mut().is_some_and(|plane| plane.remove_sa(name)) {
             return Answer::Error(match &self.plane {
                 Some(_) => format!("there are no SAs called `{name}`: `twinmesh sa` lists them"),
@@ -173,7 +177,9 @@ impl Plane {
 
     fn tell_of_lifetimes(&mut self) {
         for status in self.dataplane.esp_status() {
-            if let Some(sa) = self.sas.get_mut(&status.name) {
+            // A site's SAs are replaced in time.
+            let manual = self.sas.get_mut(&status.name).filter(|sa| sa.origin == SaOrigin::Manual);
+            if let Some(sa) = manual {
                 tell(&status, &mut sa.told);
             }
         }

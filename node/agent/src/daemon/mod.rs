@@ -19,6 +19,7 @@ mod report;
 mod running;
 mod sa_routes;
 mod sa_status;
+mod sites;
 mod status;
 mod stored;
 mod tunnels;
@@ -83,6 +84,8 @@ const CALLS: usize = 16;
 const FRAMES: usize = 64;
 /// Events of the data plane that may wait; then they are lost.
 const EVENTS: usize = 1024;
+/// IKE messages from UDP port 500 that may wait; then they are lost.
+const PLAIN_MESSAGES: usize = 256;
 /// Without any timer the loop still looks around now and then.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
@@ -97,13 +100,14 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let mut changes = network.changes.clone();
     let (frames_in, mut frames) = mpsc::channel(FRAMES);
     let (events_in, mut events) = mpsc::channel(EVENTS);
+    let (plain_in, mut plain) = mpsc::channel(PLAIN_MESSAGES);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         state = %settings.state.display(),
         socket = %settings.socket.display(),
         "the twinmesh agent runs"
     );
-    let mut agent = Agent::new(settings, folder, network.handle.clone(), frames_in, events_in)?;
+    let mut agent = Agent::new(settings, folder, network.handle.clone(), frames_in, events_in, plain_in)?;
     agent.start(Instant::now()).await?;
 
     loop {
@@ -115,6 +119,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             Some(call) = calls.recv() => agent.handle_call(call, Instant::now()).await,
             Some((number, event)) = frames.recv() => agent.handle_connection(number, event, Instant::now()),
             Some(event) = events.recv() => agent.handle_dataplane(event, Instant::now()),
+            Some(message) = plain.recv() => agent.handle_plain_ike(&message, Instant::now()),
             Ok(()) = changes.changed() => {
                 let seen = *changes.borrow_and_update();
                 agent.handle_network(seen, Instant::now()).await;

@@ -1,5 +1,5 @@
 //! The running data plane with what the agent adds to it: the TUN device's addresses and routes, the peers, and
-//! SAs keyed by hand.
+//! what is routed for SAs.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ impl Plane {
             port: settings.port,
             workers: settings.workers,
             private_key,
-            mark: settings.allow_manual_sa.then_some(DETOUR_MARK),
+            mark: Some(DETOUR_MARK),
         };
         // Where the agent is too slow for a flood of STUN messages, the flood is lost, not the memory.
         let on_event = move |event| drop(events.try_send(event));

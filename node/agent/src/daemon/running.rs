@@ -46,6 +46,7 @@ impl Agent {
 
     pub(super) fn stop_plane(&mut self) {
         // The rules of detours do not go with the TUN device.
+        self.end_sites();
         self.manual_sas.sweep |= self.has_sas();
         self.plane = None;
         self.plane_problem = None;

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use twinmesh_dataplane::EspConfig;
 use twinmesh_dataplane::esp::IpRange;
 
-use crate::api::SaState;
+use crate::api::{SaOrigin, SaState};
 use crate::sa::ManualSa;
 
 /// A pair of SAs in the data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Installed {
+    pub(super) origin: SaOrigin,
     pub(super) destinations: BTreeSet<IpNet>,
     /// This node's outer address, in transport mode.
     pub(super) local: Option<IpAddr>,
@@ -26,12 +28,22 @@ pub(super) struct Installed {
 
 impl Installed {
     pub(super) fn new(sa: &ManualSa) -> Self {
+        Self::of(&sa.config, sa.destinations.clone(), SaOrigin::Manual)
+    }
+
+    /// That a site's engine has negotiated.
+    pub(super) fn of_child(config: &EspConfig, destinations: BTreeSet<IpNet>) -> Self {
+        Self::of(config, destinations, SaOrigin::Ike)
+    }
+
+    fn of(config: &EspConfig, destinations: BTreeSet<IpNet>, origin: SaOrigin) -> Self {
         Self {
-            destinations: sa.destinations.clone(),
-            local: sa.config.local,
-            remote: sa.config.remote.ip(),
-            follow_remote: sa.config.follow_remote,
-            sources: sa.config.outbound.selectors.local.iter().map(|selector| selector.addresses).collect(),
+            origin,
+            destinations,
+            local: config.local,
+            remote: config.remote.ip(),
+            follow_remote: config.follow_remote,
+            sources: config.outbound.selectors.local.iter().map(|selector| selector.addresses).collect(),
             told: [SaState::Active; 2],
         }
     }

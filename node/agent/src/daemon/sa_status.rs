@@ -16,7 +16,8 @@ impl Agent {
         let Some(plane) = &self.plane else { return Vec::new() };
         let described = |status: EspStatus| {
             let installed = plane.sas.get(&status.name)?;
-            let problem = problem(&status).or_else(|| {
+            let manual = Some(installed).filter(|installed| installed.origin == SaOrigin::Manual);
+            let problem = manual.and_then(|_| problem(&status)).or_else(|| {
                 plane
                     .route_problem
                     .clone()
@@ -62,7 +63,7 @@ fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>) -> S
     let outbound = direction(&status.outbound, None);
     SaPair {
         name: status.name.clone(),
-        origin: SaOrigin::Manual,
+        origin: installed.origin,
         state: inbound.state.max(outbound.state),
         problem,
         mode: match parameters.mode {

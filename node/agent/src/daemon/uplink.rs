@@ -12,6 +12,9 @@ use crate::state::{Coordinator, Wanted};
 /// The map is written at most so often; a later change of it waits.
 const MAP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// After the disk refused the map.
+pub(super) const MAP_RETRY: Duration = Duration::from_secs(10);
+
 /// How the node stands with its coordinator, for `status`.
 #[derive(Debug, Default)]
 pub(super) struct Link {
@@ -149,5 +152,30 @@ impl Agent {
         if let Some(session) = self.session.as_mut() {
             session.tunnels_changed();
         }
+    }
+
+    pub(super) fn store_map_if_due(&mut self, now: Instant) {
+        if self.map_due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.map_due = None;
+        let Some(map) = &self.stored.map else { return };
+        match self.folder.store_map(map) {
+            Ok(()) => {
+                self.map_written = Some(now);
+                if let Some(session) = self.session.as_mut() {
+                    session.map_stored(map.revision);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the network map is not on disk: a restart would use an older one");
+                self.map_due = Some(now + MAP_RETRY);
+            }
+        }
+    }
+
+    /// There is no map left to write.
+    pub(super) fn forget_map_timer(&mut self) {
+        self.map_due = None;
     }
 }

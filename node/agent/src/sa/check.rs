@@ -18,12 +18,12 @@ const DEFAULT_REPLAY_WINDOW: u32 = 4096;
 const LONGEST_NAME: usize = 64;
 
 /// A fault and the place of the value that causes it.
-pub(super) struct Fault {
-    span: Range<usize>,
-    problem: Problem,
+pub(crate) struct Fault {
+    pub(crate) span: Range<usize>,
+    pub(crate) problem: Problem,
 }
 
-pub(super) type Checked<T> = Result<T, Fault>;
+pub(crate) type Checked<T> = Result<T, Fault>;
 
 /// Ties a problem to the value's place.
 pub(super) fn at<T>(value: &Spanned<T>, problem: Problem) -> Fault {
@@ -65,7 +65,7 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
         ModeName::Tunnel => Mode::Tunnel,
         ModeName::Transport => Mode::Transport,
     };
-    let path_mtu = path_mtu(table.path_mtu.as_ref(), &ends)?;
+    let path_mtu = path_mtu(table.path_mtu.as_ref(), ends.remote.is_ipv4())?;
     let (tfc_multiple, tfc_limit) = tfc(table.tfc.as_ref(), mode, longest_plaintext(path_mtu, &ends, suite))?;
     let inbound = SaParameters {
         spi: inbound_spi(&table.inbound.spi, &mut taken.spis)?,
@@ -96,6 +96,7 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
             remote: ends.remote,
             follow_remote: table.follow_remote,
             original: None,
+            follows: None,
             outer,
             path_mtu,
         },
@@ -106,16 +107,21 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
 
 fn name(written: &Spanned<String>, taken: &mut BTreeSet<String>) -> Checked<()> {
     let name = written.as_ref();
-    let letters =
-        name.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'_' | b'-'));
-    let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
-    if !letters || !begins || name.len() > LONGEST_NAME {
+    if !is_name(name) {
         return Err(at(written, Problem::Name(name.clone())));
     }
     if !taken.insert(name.clone()) {
         return Err(at(written, Problem::NameTwice(name.clone())));
     }
     Ok(())
+}
+
+/// Fit for files, logs and command lines.
+pub(crate) fn is_name(name: &str) -> bool {
+    let letters =
+        name.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'_' | b'-'));
+    let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    letters && begins && name.len() <= LONGEST_NAME
 }
 
 fn number_within(written: &Spanned<Number>, least: u32, most: u32) -> Option<u32> {
@@ -126,16 +132,16 @@ fn number_within(written: &Spanned<Number>, least: u32, most: u32) -> Option<u32
     (least..=most).contains(&number).then_some(number)
 }
 
-fn replay_window(written: Option<&Spanned<Number>>) -> Checked<u32> {
+pub(crate) fn replay_window(written: Option<&Spanned<Number>>) -> Checked<u32> {
     let Some(written) = written else { return Ok(DEFAULT_REPLAY_WINDOW) };
     number_within(written, 32, 65_536)
         .ok_or_else(|| at(written, Problem::ReplayWindow(written.as_ref().to_string())))
 }
 
-fn path_mtu(written: Option<&Spanned<Number>>, ends: &Ends) -> Checked<u16> {
+pub(crate) fn path_mtu(written: Option<&Spanned<Number>>, is_ipv4: bool) -> Checked<u16> {
     let Some(written) = written else { return Ok(DEFAULT_PATH_MTU) };
     // RFC 791 and RFC 8200 §5: what every path carries.
-    let least = if ends.remote.is_ipv4() { 576 } else { 1280 };
+    let least = if is_ipv4 { 576 } else { 1280 };
     number_within(written, least.into(), u16::MAX.into())
         .and_then(|mtu| u16::try_from(mtu).ok())
         .ok_or_else(|| at(written, Problem::PathMtu { given: written.as_ref().to_string(), least }))

@@ -74,7 +74,7 @@ pub(super) struct LimitsTable {
 
 /// `5`, or `"5 GiB"`.
 #[derive(Debug)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Integer(i64),
     Text(String),
 }

@@ -21,8 +21,12 @@ use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use twinmesh_dataplane::EspConfig;
 
+pub(crate) use check::{Fault, is_name, path_mtu, replay_window};
 pub use error::{Problem, SaFileError};
+pub(crate) use file::Number;
 pub(crate) use hex::{decode, encode};
+pub(crate) use quantity::{bytes, time};
+pub(crate) use traffic::{destinations_of, is_a_machine};
 
 /// A pair of SAs, checked.
 pub struct ManualSa {

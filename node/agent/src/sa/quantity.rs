@@ -23,7 +23,7 @@ const BYTES: &[(&str, u64)] = &[
 const PACKETS: &[(&str, u64)] = &[("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)];
 const SECONDS: &[(&str, u64)] = &[("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
 
-pub(super) fn bytes(written: &Number) -> Result<u64, Problem> {
+pub(crate) fn bytes(written: &Number) -> Result<u64, Problem> {
     quantity(written, BYTES).ok_or_else(|| Problem::Bytes(written.to_string()))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn packets(written: &Number) -> Result<u64, Problem> {
     quantity(written, PACKETS).ok_or_else(|| Problem::Packets(written.to_string()))
 }
 
-pub(super) fn time(written: &Number) -> Result<Duration, Problem> {
+pub(crate) fn time(written: &Number) -> Result<Duration, Problem> {
     quantity(written, SECONDS)
         .filter(|seconds| *seconds <= LONGEST_DAYS * 86_400)
         .map(Duration::from_secs)

@@ -44,7 +44,7 @@ pub(super) fn ends(table: &SaTable) -> Checked<Ends> {
     Ok(Ends { local, remote })
 }
 
-fn is_a_machine(address: IpAddr) -> bool {
+pub(crate) fn is_a_machine(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast())
 }
 
@@ -110,8 +110,18 @@ fn destinations(written: &[Spanned<String>], selectors: &[TrafficSelector]) -> C
     {
         return Err(at(last, Problem::DefaultRoute(*everything)));
     }
+    Ok(outermost(&all))
+}
+
+/// The selectors' addresses as prefixes, none inside another.
+pub(crate) fn destinations_of(selectors: &[TrafficSelector]) -> BTreeSet<IpNet> {
+    let all: Vec<IpNet> = selectors.iter().flat_map(|selector| prefixes_of(selector.addresses)).collect();
+    outermost(&all)
+}
+
+fn outermost(all: &[IpNet]) -> BTreeSet<IpNet> {
     let covered = |prefix: &IpNet| all.iter().any(|wide| wide != prefix && wide.contains(prefix));
-    Ok(all.iter().filter(|prefix| !covered(prefix)).copied().collect())
+    all.iter().filter(|prefix| !covered(prefix)).copied().collect()
 }
 
 /// A range as the fewest prefixes.

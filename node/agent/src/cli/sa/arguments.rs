@@ -60,7 +60,7 @@ Examples:
 
 JSON (--json): an array of tunnels; fields may be added, none is ever renamed:
   name           of the tunnel
-  origin         manual
+  origin         manual | ike (a child of a site, called SITE/CHILD#NUMBER)
   state          active | expiring (soft limit passed, traffic flows) | expired (hard limit passed, nothing passes)
   problem        what is wrong and what to do, or null
   mode           tunnel | transport

@@ -2,7 +2,7 @@
 
 use super::super::status::{age, bytes};
 use super::super::table;
-use crate::api::{SaDirection, SaLimits, SaMode, SaPair, SaState, SaSuiteClass};
+use crate::api::{SaDirection, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass};
 
 /// Per tunnel a heading, its selectors, and a line for each direction; the lines of all tunnels in one table.
 pub(super) fn page(pairs: &[SaPair]) -> String {
@@ -48,8 +48,12 @@ fn heading(pair: &SaPair) -> String {
     let esn = if pair.esn { " with ESN" } else { "" };
     let local = pair.local.map(|local| format!("{local} → ")).unwrap_or_default();
     let follows = if pair.follow_remote { " (follows)" } else { "" };
+    let keyed = match pair.origin {
+        SaOrigin::Manual => "keyed by hand",
+        SaOrigin::Ike => "keyed by IKE",
+    };
     format!(
-        "{}: {state} for {}, {mode} mode, {}{class}{esn}, UDP {local}{}{follows}, MTU {}, keyed by hand",
+        "{}: {state} for {}, {mode} mode, {}{class}{esn}, UDP {local}{}{follows}, MTU {}, {keyed}",
         pair.name,
         age(pair.age_s),
         pair.suite,

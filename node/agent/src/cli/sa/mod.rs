@@ -3,23 +3,15 @@
 mod arguments;
 mod listing;
 
-use std::fs::File;
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
-use super::{CommandError, ask, print, print_json, tell_done};
+use super::{CommandError, ask, print, print_json, secret_file, tell_done};
 use crate::api::{Request, SaAdd, SaPair, SecretText};
 use crate::sa::ManualSa;
 #[cfg(test)]
 pub(crate) use arguments::EXAMPLE;
 pub(super) use arguments::SaArguments;
 use arguments::SaCommand;
-
-/// A longer request would be refused anyway.
-const MOST_TEXT: u64 = 128 * 1024;
 
 pub(super) fn run(arguments: &SaArguments) -> Result<(), CommandError> {
     match &arguments.command {
@@ -40,55 +32,8 @@ fn list(socket: &Path, json: bool) -> Result<(), CommandError> {
 }
 
 fn add(file: &Path, socket: &Path) -> Result<(), CommandError> {
-    let (name, text) = if file.as_os_str() == "-" {
-        ("standard input".to_owned(), read(&mut io::stdin().lock()))
-    } else {
-        (file.display().to_string(), open(file))
-    };
-    let text = text.map_err(|source| CommandError::Read { file: name.clone(), source })?;
+    let (name, text) = secret_file::read(file)?;
     // A mistake is told without a daemon, too.
     ManualSa::read(&text, &name)?;
     tell_done(&ask(socket, &Request::SaAdd(SaAdd { file: name, text: SecretText::new(text) }))?)
-}
-
-fn open(path: &Path) -> io::Result<Zeroizing<String>> {
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & 0o077 != 0 {
-        let path = path.display();
-        writeln!(
-            io::stderr(),
-            "warning: {path} has keys in it and is open to others (mode {mode:04o}): `chmod 600 {path}`"
-        )
-        .ok();
-    }
-    read(&mut file)
-}
-
-/// Without growth, which would leave copies of keys behind.
-fn read(from: &mut impl Read) -> io::Result<Zeroizing<String>> {
-    let room = usize::try_from(MOST_TEXT).unwrap_or(usize::MAX).saturating_add(1);
-    let mut text = Zeroizing::new(String::with_capacity(room));
-    from.take(MOST_TEXT + 1).read_to_string(&mut text)?;
-    if text.len() >= room {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is longer than {MOST_TEXT} bytes: divide it"),
-        ));
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_no_text_or_too_long_is_refused() {
-        assert_eq!(read(&mut "[[sa]]".as_bytes()).unwrap().as_str(), "[[sa]]");
-        assert!(read(&mut [0xff, 0xfe].as_slice()).is_err());
-        let error = read(&mut io::repeat(b'#')).unwrap_err();
-        assert!(error.to_string().contains("divide it"), "{error}");
-    }
 }

@@ -1,0 +1,119 @@
+//! What `twinmesh site` takes, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::super::arguments::Socket;
+
+/// Connect to routers and gateways that speak IKEv2 and IPsec
+///
+/// A site is one peer, with the subnets on both sides. The daemon negotiates keys with it, renews them, and notices
+/// when it is gone. Sites need no coordinator. They live as long as the tunnels: `twinmesh down` and the daemon's end
+/// take them away.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(in super::super) struct SiteArguments {
+    #[command(subcommand)]
+    pub(super) command: SiteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SiteCommand {
+    /// Add a site from a TOML file, and begin
+    ///
+    /// It does not wait for the peer: `twinmesh site list` tells how it went.
+    #[command(after_long_help = ADD_HELP)]
+    Add {
+        /// The file; `-` for standard input
+        file: PathBuf,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Remove a site: tell its peer, and take its SAs and routes away
+    ///
+    /// Traffic that they protected then goes as it would without them, which may be in plain text.
+    Remove {
+        /// Name of the site, as in its file
+        name: String,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Show the sites, their IKE SAs and children
+    #[command(after_long_help = LIST_HELP)]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  twinmesh site list
+  twinmesh site list --json | jq -r '.[] | select(.state!=\"established\") | .last_error'
+
+JSON (--json): an array of sites; fields may be added, none is ever renamed:
+  name           of the site
+  state          established | connecting | failed (it is tried again) | waiting (the peer has to begin)
+  last_error     why the last attempt failed and what to do, or null
+  remote         the peer's address and port outside, or null
+  ike_sa         null, or { initiator, local, local_id, remote_id, initiator_spi, responder_spi, proposal, local_nat,
+                 remote_nat, age_s }
+  children       [{ name, state (installed | none), sa (its name in `twinmesh sa`), spi_in, spi_out, suite, local_ts,
+                 remote_ts, age_s, packets_in, packets_out, bytes_in, bytes_out, rekeyed }]";
+
+const ADD_HELP: &str = concat!(
+    "\
+Example of a file:
+
+",
+    include_str!("example.toml"),
+    "
+Settings; unknown ones are refused:
+  name           letters, digits, `.`, `_`, `-`
+  remote         the peer's address. IKE begins at its UDP port 4500; with \"ADDRESS:500\" at port 500, which then moves
+                 to 4500. \"any\": a peer that comes from anywhere and begins itself
+  local          this node's address outside; default: the one that leads to the peer
+  vendor         apple, aws, cisco-asa, cisco-ios, fortigate, juniper, mikrotik, strongswan, windows: sets what that
+                 vendor's routers need, and says what it has set
+  start          \"start\" (default): begin at once, and again after a loss; \"none\": wait for the peer
+  proposals      for IKE, as strongSwan writes them, preferred first: [\"aes128gcm16-prfsha256-x25519\"]. Encryption:
+                 aes128gcm16 aes256gcm16 chacha20poly1305 aes128 aes192 aes256; integrity: sha256 sha384 sha512; PRF:
+                 prfsha256 prfsha384 prfsha512; key exchange: x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096
+  allow_legacy   true to let proposals name sha1, modp1024 and modp1536, and to take signatures over SHA-1
+  rekey_time     of the IKE SA; default \"4h\"
+  dpd_delay      the peer is asked for a sign of life after so long a silence; default \"30s\"; \"off\"
+  [auth]
+    psk          the secret of both: characters, or 0x and hexadecimal digits, or 0s and base64. Or, for either side
+                 instead (files in PEM, relative to this one):
+    certificate  this node's, then those between it and the authority; with key, its private key
+    key          without certificate: a key that the peer knows (RFC 7670)
+    ca           [\"FILE\", …]: authorities for the peer's certificate; crl: [\"FILE\", …]: their revocation lists
+    remote_public_key  the peer's key, where it has no certificate
+    local_id     who this node says it is, as strongSwan writes it: \"@gw.example.net\", \"me@example.net\", \"192.0.2.1\";
+                 default: its address, or the certificate's subject
+    remote_id    who the peer has to be; \"*.example.net\" and \"%any\" stand for many; default: its address
+  [[child]]      one pair of ESP SAs; several are possible
+    name         as above
+    local_ts     what may pass on this side: prefixes, addresses, ranges, each with [PROTOCOL] or [PROTOCOL/PORTS]:
+                 [\"10.1.0.0/16\", \"192.0.2.7[tcp/443]\"]; transport mode: this node's address is the default
+    remote_ts    the same at the peer's side; its prefixes are routed into the TUN device
+    routes       prefixes to route instead; needed where remote_ts is 0.0.0.0/0
+    proposals    for ESP: [\"aes128gcm16-x25519\"]. With a key exchange new keys are independent of the old (PFS); with
+                 `-modpnone` at the end both is taken; `esn` for 64-bit sequence numbers
+    mode         \"tunnel\" (default) or \"transport\"
+    start        as above
+    rekey_time   default \"1h\"; life_time: when it ends in any case, default a tenth later
+    rekey_bytes  such as \"9 GiB\"; default none
+    path_mtu     of the path to the peer, in bytes; default 1500
+    replay_window  packets that may come late, 32 to 65536; default 4096
+
+ESP travels in UDP (RFC 3948) between the ports of IKE. The file should be readable by its owner only (chmod 600)."
+);
+
+/// A whole file, for the help and for tests.
+#[cfg(test)]
+pub(crate) const EXAMPLE: &str = include_str!("example.toml");

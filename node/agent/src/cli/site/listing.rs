@@ -1,0 +1,115 @@
+//! Sites for people.
+
+use super::super::status::{age, bytes};
+use super::super::table;
+use crate::api::{IkeSaStatus, SiteChildStatus, SiteState, SiteStatus};
+
+/// Per site a heading, what is wrong, its IKE SA, and a line for each child.
+pub(super) fn page(sites: &[SiteStatus]) -> String {
+    if sites.is_empty() {
+        return "No sites: `twinmesh site add FILE` adds one.\n".to_owned();
+    }
+    sites.iter().map(site).collect::<Vec<_>>().join("\n")
+}
+
+fn site(site: &SiteStatus) -> String {
+    let state = match site.state {
+        SiteState::Established => "established",
+        SiteState::Connecting => "connecting",
+        SiteState::Failed => "FAILED",
+        SiteState::Waiting => "waiting for the peer",
+    };
+    let remote = site.remote.as_deref().unwrap_or("anywhere");
+    let mut text = format!("{}: {state}, peer at {remote}\n", site.name);
+    if let Some(error) = &site.last_error {
+        text.push_str(&format!("  problem: {error}\n"));
+    }
+    if let Some(sa) = &site.ike_sa {
+        text.push_str(&ike_sa(sa));
+    }
+    let rows: Vec<Vec<String>> = site.children.iter().map(child).collect();
+    text.push_str(&table(&rows));
+    text
+}
+
+fn ike_sa(sa: &IkeSaStatus) -> String {
+    let role = if sa.initiator { "begun here" } else { "begun by the peer" };
+    format!(
+        "  {} … {}, {}, {role} {} ago, SPIs {} {}\n",
+        sa.local_id,
+        sa.remote_id,
+        sa.proposal,
+        age(sa.age_s),
+        sa.initiator_spi,
+        sa.responder_spi
+    )
+}
+
+fn child(child: &SiteChildStatus) -> Vec<String> {
+    let name = format!("  {}", child.name);
+    let (Some(suite), Some(spi_in), Some(spi_out)) = (&child.suite, &child.spi_in, &child.spi_out) else {
+        return vec![name, "no SAs".to_owned()];
+    };
+    vec![
+        name,
+        format!("{} === {}", child.local_ts.join(", "), child.remote_ts.join(", ")),
+        suite.clone(),
+        format!("in {spi_in} {}", bytes(child.bytes_in)),
+        format!("out {spi_out} {}", bytes(child.bytes_out)),
+        format!("for {}", age(child.age_s.unwrap_or(0))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sites() -> Vec<SiteStatus> {
+        serde_json::from_value(serde_json::json!([{
+            "name": "branch-7", "state": "established", "last_error": null, "remote": "198.51.100.2:4500",
+            "ike_sa": {
+                "initiator": true, "local": "192.0.2.1:4500", "local_id": "gw.example.net", "remote_id": "branch",
+                "initiator_spi": "0011223344556677", "responder_spi": "8899aabbccddeeff",
+                "proposal": "aes128gcm16-prfsha256-x25519", "local_nat": true, "remote_nat": false, "age_s": 130
+            },
+            "children": [{
+                "name": "lan", "state": "installed", "sa": "branch-7/lan#1", "spi_in": "c0000001",
+                "spi_out": "d0000001", "suite": "aes128gcm16", "local_ts": ["10.1.0.0/16"],
+                "remote_ts": ["10.2.0.0/16"], "age_s": 65, "packets_in": 3, "packets_out": 4, "bytes_in": 3482,
+                "bytes_out": 84, "rekeyed": 0
+            }, {
+                "name": "voice", "state": "none", "sa": null, "spi_in": null, "spi_out": null, "suite": null,
+                "local_ts": [], "remote_ts": [], "age_s": null, "packets_in": 0, "packets_out": 0, "bytes_in": 0,
+                "bytes_out": 0, "rekeyed": 0
+            }]
+        }]))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_site_is_a_heading_its_ike_sa_and_a_line_for_each_child() {
+        assert_eq!(
+            page(&sites()),
+            "\
+branch-7: established, peer at 198.51.100.2:4500
+  gw.example.net … branch, aes128gcm16-prfsha256-x25519, begun here 2 min ago, SPIs 0011223344556677 8899aabbccddeeff
+  lan    10.1.0.0/16 === 10.2.0.0/16  aes128gcm16  in c0000001 3.4 KiB  out d0000001 84 B  for 65 s
+  voice  no SAs
+"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let mut sites = sites();
+        sites[0].state = SiteState::Failed;
+        sites[0].last_error = Some("no common proposal".to_owned());
+        let page = page(&sites);
+        assert!(page.contains("FAILED") && page.contains("problem: no common proposal"), "{page}");
+    }
+
+    #[test]
+    fn without_sites_it_says_how_to_add_one() {
+        assert!(page(&[]).contains("site add"));
+    }
+}

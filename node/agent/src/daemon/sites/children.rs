@@ -1,0 +1,243 @@
+//! Child SAs in the data plane: each a tunnel of its own, the next before the last is gone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use twinmesh_dataplane::esp::{
+    KeyMaterial, Lifetime, LifetimeState, Limits, Mode, OuterPolicy, SaParameters, Selectors, Spi, Suite,
+    TrafficSelector,
+};
+use twinmesh_dataplane::{EspConfig, EspStatus};
+use twinmesh_ike::config::{Mode as IkeMode, TrafficSelector as IkeSelector};
+use twinmesh_ike::{
+    ChildSaDeleted, ChildSaEstablished, ChildSaId, Command, DeleteReason, Encapsulation, IkeSaId,
+    OutboundStart,
+};
+
+use super::super::agent::Agent;
+use super::super::sa_routes::Installed;
+use crate::sa::destinations_of;
+use crate::site::{SiteChild, to_esp};
+
+/// Packets of a peer that arrive later than this after its DELETE are lost.
+const LINGER: Duration = Duration::from_secs(5);
+/// SAs are looked at so often, and so often while a peer is awaited on a new one.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+const QUICK_INTERVAL: Duration = Duration::from_millis(100);
+/// Sequence numbers of 32 bits: new keys well before they end (trap 2).
+const SOFT_PACKETS: u64 = 3 << 30;
+
+/// A pair of SAs that the engine has negotiated, and the data plane has.
+pub(super) struct Child {
+    pub(super) connection: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) ike_sa: IkeSaId,
+    /// In the data plane.
+    pub(super) tunnel: String,
+    /// The tunnel that goes on sending until the peer is heard on this one.
+    awaits: Option<String>,
+    /// Newest sequence number seen.
+    heard: u64,
+    rekey_asked: bool,
+}
+
+impl Agent {
+    pub(super) fn child_established(&mut self, event: ChildSaEstablished, now: Instant) {
+        let (id, rekeyed, outbound) = (event.child_sa, event.rekeyed, event.outbound);
+        let names = (event.connection.clone(), event.child.clone(), event.ike_sa);
+        let old = rekeyed.and_then(|old| self.sites.children.get(&old)).map(|old| old.tunnel.clone());
+        let tunnel = match self.install(event, old.clone()) {
+            Ok(tunnel) => tunnel,
+            Err(reason) => {
+                let (connection, child, _) = names;
+                tracing::error!(
+                    site = &*connection,
+                    child = &*child,
+                    reason,
+                    "the data plane refuses a child SA"
+                );
+                if let Some(entry) = self.sites.entries.get_mut(&connection) {
+                    entry.last_error = Some(format!("child {child}: {reason}"));
+                }
+                return self.command(Command::TerminateChild { child_sa: id }, now);
+            }
+        };
+        let (connection, child, ike_sa) = names;
+        tracing::info!(sa = tunnel, rekeyed = old.is_some(), "a child SA stands");
+        if let Some(entry) = self.sites.entries.get_mut(&connection) {
+            entry.child_retry.after = None;
+            if rekeyed.is_some() {
+                *entry.rekeyed.entry(child.clone()).or_default() += 1;
+            }
+        }
+        let awaits = match (outbound, old) {
+            (OutboundStart::AfterPeer, old) => old,
+            (OutboundStart::Now, Some(old)) => {
+                self.retire(&old);
+                None
+            }
+            (OutboundStart::Now, None) => None,
+        };
+        let known = Child { connection, name: child, ike_sa, tunnel, awaits, heard: 0, rekey_asked: false };
+        self.sites.children.insert(id, known);
+        self.sites.reroute = true;
+        self.sites.watch_due = Some(now + QUICK_INTERVAL);
+    }
+
+    /// The name of the new tunnel.
+    fn install(&mut self, event: ChildSaEstablished, follows: Option<String>) -> Result<String, String> {
+        if event.encapsulation != Encapsulation::Udp {
+            return Err("the peer takes ESP without UDP only".to_owned());
+        }
+        let plane = self.plane.as_mut().ok_or("the tunnels are down")?;
+        let entry = self.sites.entries.get(&event.connection).ok_or("the site is gone")?;
+        let child = entry.site.child(&event.child).ok_or("no such child")?;
+        let name = format!("{}/{}#{}", event.connection, event.child, event.child_sa);
+        let remote_nat = entry.ike_sa.as_ref().is_some_and(|standing| standing.link.nat.remote);
+        let config = esp_config(event, name.clone(), follows, child, remote_nat)?;
+        let destinations =
+            child.routes.clone().unwrap_or_else(|| destinations_of(&config.outbound.selectors.remote));
+        let installed = Installed::of_child(&config, destinations);
+        plane.dataplane.add_esp(config).map_err(|error| error.to_string())?;
+        plane.sas.insert(name.clone(), installed);
+        Ok(name)
+    }
+
+    pub(super) fn child_deleted(&mut self, event: &ChildSaDeleted, now: Instant) {
+        let Some(gone) = self.sites.children.remove(&event.child_sa) else { return };
+        tracing::info!(sa = gone.tunnel, reason = ?event.reason, "a child SA is gone");
+        let mut replaced = false;
+        for other in self.sites.children.values_mut() {
+            replaced |= other.connection == gone.connection && other.name == gone.name;
+            // RFC 7296 §2.8: with the old one gone, the peer has the new one.
+            other.awaits.take_if(|awaited| *awaited == gone.tunnel);
+        }
+        self.retire(&gone.tunnel);
+        let until = if replaced { now + LINGER } else { now };
+        self.sites.lingering.push((until, gone.tunnel));
+        self.sites.watch_due = Some(now);
+        let lost = !replaced && !matches!(event.reason, DeleteReason::Requested | DeleteReason::IkeSaGone);
+        if let Some(entry) = self.sites.entries.get_mut(&gone.connection).filter(|_| lost) {
+            entry.child_retry.later(now);
+        }
+    }
+
+    pub(super) fn move_children(&self, ike_sa: IkeSaId, remote: SocketAddr) {
+        let Some(plane) = &self.plane else { return };
+        for child in self.sites.children.values().filter(|child| child.ike_sa == ike_sa) {
+            plane.dataplane.move_esp(&child.tunnel, remote);
+        }
+    }
+
+    fn retire(&self, tunnel: &str) {
+        if let Some(plane) = &self.plane {
+            plane.dataplane.retire_esp(tunnel);
+        }
+    }
+
+    /// Sees who was heard, which keys are used up, and which old tunnels may go.
+    pub(super) fn watch_children(&mut self, now: Instant) {
+        if self.sites.watch_due.is_none_or(|due| now < due)
+            && self.sites.lingering.iter().all(|(at, _)| *at > now)
+        {
+            return;
+        }
+        let Some(plane) = self.plane.as_mut() else { return };
+        for (_, tunnel) in self.sites.lingering.extract_if(.., |(until, _)| *until <= now) {
+            plane.dataplane.remove_esp(&tunnel);
+            plane.sas.remove(&tunnel);
+            self.sites.reroute = true;
+        }
+        let mut commands = Vec::new();
+        let status = plane.dataplane.esp_status();
+        for (id, child) in &mut self.sites.children {
+            let Some(status) = status.iter().find(|status| status.name == child.tunnel) else { continue };
+            commands.extend(child.look(*id, status));
+            if child.heard > 0
+                && let Some(old) = child.awaits.take()
+            {
+                plane.dataplane.retire_esp(&old);
+            }
+        }
+        let awaited = self.sites.children.values().any(|child| child.awaits.is_some());
+        let interval = if awaited { QUICK_INTERVAL } else { WATCH_INTERVAL };
+        self.sites.watch_due = (!self.sites.children.is_empty()).then_some(now + interval);
+        for command in commands {
+            self.command(command, now);
+        }
+    }
+}
+
+impl Child {
+    fn look(&mut self, id: ChildSaId, status: &EspStatus) -> Vec<Command> {
+        let mut commands = Vec::new();
+        if status.inbound.sequence > self.heard {
+            self.heard = status.inbound.sequence;
+            commands.push(Command::Heard { ike_sa: self.ike_sa });
+        }
+        let used = status.inbound.lifetime.max(status.outbound.lifetime);
+        if used != LifetimeState::Fresh && !self.rekey_asked {
+            self.rekey_asked = true;
+            commands.push(Command::RekeyChild { child_sa: id });
+        }
+        commands
+    }
+}
+
+fn esp_config(
+    event: ChildSaEstablished,
+    name: String,
+    follows: Option<String>,
+    child: &SiteChild,
+    remote_nat: bool,
+) -> Result<EspConfig, String> {
+    let spi = |value| Spi::new(value).ok_or_else(|| format!("the SPI {value:08x} is reserved"));
+    let selectors = |side: &[IkeSelector]| -> Result<Vec<TrafficSelector>, &str> {
+        side.iter().map(|one| to_esp(one).ok_or("a selector's ports are in the wrong order")).collect()
+    };
+    let mode = match event.mode {
+        IkeMode::Tunnel => Mode::Tunnel,
+        IkeMode::Transport => Mode::Transport,
+    };
+    let inbound = SaParameters {
+        spi: spi(event.spis.inbound)?,
+        suite: event.suite.parse::<Suite>().map_err(|error| format!("{}: {error}", event.suite))?,
+        mode,
+        esn: event.esn,
+        selectors: Selectors { local: selectors(&event.local_ts)?, remote: selectors(&event.remote_ts)? },
+        lifetime: lifetime(child, event.esn),
+        replay_window: child.replay_window,
+        tfc_multiple: 0,
+        tfc_limit: 0,
+        // Inside UDP nothing has to be a multiple of 8 bytes.
+        align_8: false,
+    };
+    let mut keys = event.keys;
+    let key = |bytes: &mut Vec<u8>| KeyMaterial::new(std::mem::take(bytes));
+    Ok(EspConfig {
+        name,
+        outbound: SaParameters { spi: spi(event.spis.outbound)?, ..inbound.clone() },
+        inbound,
+        inbound_key: key(&mut keys.inbound),
+        outbound_key: key(&mut keys.outbound),
+        local: (mode == Mode::Transport).then(|| event.local.ip()),
+        remote: event.remote,
+        follow_remote: remote_nat,
+        original: None,
+        follows,
+        outer: OuterPolicy::default(),
+        path_mtu: child.path_mtu,
+    })
+}
+
+/// Time is the engine's affair.
+fn lifetime(child: &SiteChild, esn: bool) -> Lifetime {
+    let packets = (!esn).then_some(SOFT_PACKETS);
+    let soft = Limits { bytes: child.rekey_bytes, packets, time: None };
+    let hard = Limits {
+        bytes: child.rekey_bytes.map(|bytes| bytes.saturating_add(bytes / 10)),
+        ..Limits::default()
+    };
+    Lifetime { soft, hard }
+}

@@ -1,0 +1,120 @@
+//! What the engine tells.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use twinmesh_ike::config::Remote;
+use twinmesh_ike::{DeleteReason, Event, Failed, IkeSaEstablished, IkeSaId};
+
+use super::super::agent::Agent;
+use super::{Entry, Sites, Standing};
+
+/// The engine sets up all children of a new IKE SA; those that there are not after so long are asked for again.
+const CHILD_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Agent {
+    pub(super) fn handle_ike_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::IkeSaEstablished(link) => self.ike_sa_established(link, now),
+            Event::IkeSaRekeyed { connection, old, new } => self.ike_sa_rekeyed(&connection, old, new, now),
+            Event::IkeSaDeleted { connection, ike_sa, reason } => {
+                self.ike_sa_deleted(&connection, ike_sa, reason, now);
+            }
+            Event::ChildSaEstablished(child) => self.child_established(*child, now),
+            Event::ChildSaDeleted(child) => self.child_deleted(&child, now),
+            Event::AddressChanged { connection, ike_sa, local, remote } => {
+                tracing::info!(site = &*connection, %remote, "a site's peer has moved");
+                if let Some(standing) = self.sites.standing(&connection, ike_sa) {
+                    standing.link.local = local;
+                    standing.link.remote = remote;
+                }
+                self.move_children(ike_sa, remote);
+            }
+            Event::Failed(failed) => self.ike_failed(&failed, now),
+            _ => {}
+        }
+    }
+
+    fn ike_sa_established(&mut self, link: IkeSaEstablished, now: Instant) {
+        let Some(entry) = self.sites.entries.get_mut(&link.connection) else { return };
+        tracing::info!(
+            site = &*link.connection,
+            remote = %link.remote,
+            peer = link.remote_identity,
+            proposal = link.proposal,
+            "an IKE SA stands"
+        );
+        entry.connecting = false;
+        entry.last_error = None;
+        entry.retry.succeeded();
+        entry.child_retry.due = Some(now + CHILD_PATIENCE);
+        entry.ike_sa = Some(Standing { id: link.ike_sa, since: now, link });
+    }
+
+    fn ike_sa_rekeyed(&mut self, connection: &Arc<str>, old: IkeSaId, new: IkeSaId, now: Instant) {
+        tracing::info!(site = &**connection, "an IKE SA has new keys");
+        for child in self.sites.children.values_mut().filter(|child| child.ike_sa == old) {
+            child.ike_sa = new;
+        }
+        if let Some(standing) = self.sites.standing(connection, old) {
+            standing.id = new;
+            standing.since = now;
+        }
+    }
+
+    fn ike_sa_deleted(&mut self, connection: &Arc<str>, ike_sa: IkeSaId, reason: DeleteReason, now: Instant) {
+        let Some(entry) = self.sites.entries.get_mut(connection) else { return };
+        if entry.ike_sa.as_ref().is_none_or(|standing| standing.id != ike_sa) {
+            return;
+        }
+        tracing::info!(site = &**connection, ?reason, "an IKE SA is gone");
+        entry.ike_sa = None;
+        if let DeleteReason::PeerDead = reason {
+            entry.last_error = Some("the peer answers no longer".to_owned());
+        }
+        if entry.site.starts() && reason != DeleteReason::Requested {
+            entry.retry.later(now);
+        }
+    }
+
+    /// The one place where a failure is logged.
+    fn ike_failed(&mut self, failed: &Failed, now: Instant) {
+        let error = failed.error.to_string();
+        let Some((site, entry)) = self.sites.concerned(failed) else {
+            // Strangers must not write our log.
+            tracing::debug!(remote = %failed.remote, error, "IKE failed with a stranger");
+            return;
+        };
+        tracing::error!(site = &**site, child = failed.child.as_deref(), remote = %failed.remote, error, "IKE failed");
+        entry.last_error = Some(match &failed.child {
+            Some(child) => format!("child {child}: {error}"),
+            None => error,
+        });
+        if failed.connection.is_some() && failed.ike_sa.is_none() && entry.connecting {
+            entry.connecting = false;
+            if entry.site.starts() {
+                entry.retry.later(now);
+            }
+        } else if failed.child.is_some() {
+            entry.child_retry.later(now);
+        }
+    }
+}
+
+impl Sites {
+    /// The site that failed; of a peer that did not prove who it is, the one that is looked for at its address.
+    fn concerned(&mut self, failed: &Failed) -> Option<(&Arc<str>, &mut Entry)> {
+        let lives_there = |entry: &Entry| match entry.site.remote {
+            Remote::At(remote) => remote.ip() == failed.remote.ip() && entry.ike_sa.is_none(),
+            Remote::Anywhere => false,
+        };
+        self.entries.iter_mut().find(|(name, entry)| match &failed.connection {
+            Some(connection) => connection == *name,
+            None => lives_there(entry),
+        })
+    }
+
+    fn standing(&mut self, connection: &Arc<str>, ike_sa: IkeSaId) -> Option<&mut Standing> {
+        self.entries.get_mut(connection)?.ike_sa.as_mut().filter(|standing| standing.id == ike_sa)
+    }
+}

@@ -1,0 +1,158 @@
+//! The table `[auth]`: how both ends prove who they are.
+
+use std::fs;
+use std::path::Path;
+
+use toml::Spanned;
+use twinmesh_ike::auth::{
+    CertifiedKey, Credentials, Identity, IdentityPattern, LocalCredential, PreSharedKey, PrivateKey,
+    PublicKey, RawKeys, RemoteCredential, Sha1Signatures, TrustAnchors, Weakness,
+};
+use twinmesh_ike::config::{Legacy, Remote};
+use zeroize::Zeroizing;
+
+use super::check::{Checked, Fault, at};
+use super::error::Problem;
+use super::file::AuthTable;
+use super::identity_of;
+
+/// A longer one has no business here.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// The table, read.
+pub(super) struct Auth {
+    pub(super) credentials: Credentials,
+    pub(super) weakness: Option<Weakness>,
+    pub(super) local_identity: Option<Identity>,
+    pub(super) remote_identity: IdentityPattern,
+}
+
+/// Files are named relative to `folder`. `place` is that of the peer's address, by which it is known without more.
+pub(super) fn auth(
+    table: &Spanned<AuthTable>,
+    folder: &Path,
+    legacy: Legacy,
+    place: &Spanned<String>,
+    remote: Remote,
+) -> Checked<Auth> {
+    let written = table.as_ref();
+    let secret = written.psk.as_ref();
+    let secret = secret
+        .map(|text| PreSharedKey::parse(&text.as_ref().0).map_err(|error| at(text, error)))
+        .transpose()?;
+    let mut local_identity = written.local_id.as_ref().map(identity).transpose()?;
+    let local = match (&written.certificate, &written.key) {
+        (Some(certificate), Some(key)) => {
+            let certified = certified(certificate, key, folder)?;
+            match (&local_identity, &written.local_id) {
+                (Some(identity), Some(place)) if !certified.names(identity) => {
+                    return Err(at(place, Problem::NotNamed(place.as_ref().clone())));
+                }
+                (Some(_), _) => {}
+                (None, _) => local_identity = certified.subject(),
+            }
+            LocalCredential::Certificate(certified)
+        }
+        (None, Some(key)) => LocalCredential::RawKey(private_key(key, folder)?),
+        (Some(certificate), None) => return Err(at(certificate, Problem::NoKey)),
+        (None, None) => LocalCredential::PreSharedKey(needed(secret.as_ref(), table)?),
+    };
+    let sha1 = match legacy {
+        Legacy::Refused => Sha1Signatures::Refused,
+        Legacy::Allowed => Sha1Signatures::Accepted,
+    };
+    let peer = match (&written.ca, &written.remote_public_key) {
+        (Some(ca), Some(_)) => return Err(at(ca, Problem::TwoProofs)),
+        (Some(ca), None) => RemoteCredential::Certificates(anchors(ca, written, folder, sha1)?),
+        (None, Some(key)) => {
+            let pem = read(key, folder)?;
+            let key = PublicKey::from_pem(&pem).map_err(|error| in_file(key, error))?;
+            RemoteCredential::RawKeys(RawKeys { keys: vec![key], sha1 })
+        }
+        (None, None) => RemoteCredential::PreSharedKey(needed(secret.as_ref(), table)?),
+    };
+    let shared = matches!(local, LocalCredential::PreSharedKey(_))
+        || matches!(peer, RemoteCredential::PreSharedKey(_));
+    if let Some(text) = written.psk.as_ref().filter(|_| !shared) {
+        return Err(at(text, Problem::SecretUnused));
+    }
+    if let (Some(crl), None) = (&written.crl, &written.ca) {
+        return Err(at(crl, Problem::RevocationWithoutAuthority));
+    }
+    Ok(Auth {
+        credentials: Credentials { local, remote: peer },
+        weakness: secret.and_then(|secret| secret.weakness()),
+        local_identity,
+        remote_identity: remote_identity(written, place, remote)?,
+    })
+}
+
+fn needed(secret: Option<&PreSharedKey>, table: &Spanned<AuthTable>) -> Checked<PreSharedKey> {
+    secret.cloned().ok_or_else(|| at(table, Problem::NoProof))
+}
+
+fn identity(written: &Spanned<String>) -> Checked<Identity> {
+    let text = written.as_ref();
+    text.parse().map_err(|error| at(written, Problem::Identity(text.clone(), error)))
+}
+
+fn remote_identity(table: &AuthTable, place: &Spanned<String>, remote: Remote) -> Checked<IdentityPattern> {
+    match (&table.remote_id, remote) {
+        (Some(written), _) => {
+            let text = written.as_ref();
+            text.parse().map_err(|error| at(written, Problem::Identity(text.clone(), error)))
+        }
+        (None, Remote::At(remote)) => Ok(IdentityPattern::Like(identity_of(remote.ip()))),
+        (None, Remote::Anywhere) => Err(at(place, Problem::AnyoneAnywhere)),
+    }
+}
+
+fn certified(certificate: &Spanned<String>, key: &Spanned<String>, folder: &Path) -> Checked<CertifiedKey> {
+    let key = private_key(key, folder)?;
+    let pem = read(certificate, folder)?;
+    CertifiedKey::from_pem(key, &pem).map_err(|error| in_file(certificate, error))
+}
+
+fn private_key(written: &Spanned<String>, folder: &Path) -> Checked<PrivateKey> {
+    let pem = read(written, folder)?;
+    PrivateKey::from_pem(&pem).map_err(|error| in_file(written, error))
+}
+
+fn anchors(
+    ca: &Spanned<Vec<Spanned<String>>>,
+    table: &AuthTable,
+    folder: &Path,
+    sha1: Sha1Signatures,
+) -> Checked<TrustAnchors> {
+    let first = ca.as_ref().first().ok_or_else(|| at(ca, Problem::NoProof))?;
+    let pem = together(ca.as_ref(), folder)?;
+    let mut anchors = TrustAnchors::from_pem(&pem).map_err(|error| in_file(first, error))?;
+    for list in table.crl.iter().flat_map(AsRef::as_ref) {
+        let pem = read(list, folder)?;
+        anchors = anchors.with_revocation_lists(&pem).map_err(|error| in_file(list, error))?;
+    }
+    Ok(anchors.with_sha1_signatures(sha1))
+}
+
+fn together(files: &[Spanned<String>], folder: &Path) -> Checked<Zeroizing<String>> {
+    let mut all = Zeroizing::new(String::new());
+    for file in files {
+        all.push_str(&read(file, folder)?);
+        all.push('\n');
+    }
+    Ok(all)
+}
+
+fn in_file(written: &Spanned<String>, error: impl std::error::Error) -> Fault {
+    at(written, Problem::InFile { path: written.as_ref().clone(), reason: error.to_string() })
+}
+
+fn read(written: &Spanned<String>, folder: &Path) -> Checked<Zeroizing<String>> {
+    let path = folder.join(written.as_ref());
+    let failed = |reason: String| at(written, Problem::InFile { path: written.as_ref().clone(), reason });
+    let metadata = fs::metadata(&path).map_err(|error| failed(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > LONGEST_FILE {
+        return Err(failed("this is no PEM file".to_owned()));
+    }
+    fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| failed(error.to_string()))
+}

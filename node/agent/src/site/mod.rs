@@ -1,0 +1,132 @@
+//! Sites: peers that speak IKEv2. A TOML file becomes a connection for the IKE engine, or an error that names the
+//! line.
+//!
+//! [`Site::read`] is the way in; the command line uses it before it asks the daemon, and the daemon again, since it
+//! trusts nobody's reading but its own.
+//! `twinmesh site add --help` describes the file.
+
+mod check;
+mod child;
+mod credentials;
+mod error;
+mod file;
+mod secret;
+mod selectors;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use twinmesh_ike::auth::{Credentials, Identity, IdentityPattern, Weakness};
+use twinmesh_ike::config::{
+    ChildConfig, ConnectionConfig, Lifetime, Mode, Proposal, Quirks, Remote, SelectorPair, StartAction,
+    TrafficSelector, Vendor,
+};
+
+pub use error::{Problem, SiteFileError};
+pub(crate) use selectors::to_esp;
+
+/// A site, checked.
+pub struct Site {
+    pub name: String,
+    pub remote: Remote,
+    /// This node's outer address, where it was written.
+    pub local: Option<IpAddr>,
+    vendor: Option<Vendor>,
+    start: StartAction,
+    proposals: Vec<Proposal>,
+    lifetime: Lifetime,
+    dpd_delay: Option<Duration>,
+    quirks: Quirks,
+    credentials: Credentials,
+    /// Why its secret should be a better one.
+    pub weakness: Option<Weakness>,
+    local_identity: Option<Identity>,
+    remote_identity: IdentityPattern,
+    pub children: Vec<SiteChild>,
+}
+
+/// What the data plane needs to know of a child beside what is negotiated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteChild {
+    config: ChildConfig,
+    /// Instead of the peer's selectors.
+    pub routes: Option<BTreeSet<IpNet>>,
+    pub rekey_bytes: Option<u64>,
+    pub path_mtu: u16,
+    pub replay_window: u32,
+}
+
+impl Site {
+    /// Reads a whole file, and the keys and certificates that it names, relative to `folder`; `file` is its name in
+    /// messages.
+    pub fn read(text: &str, file: &str, folder: &Path) -> Result<Self, SiteFileError> {
+        check::check(text, file, folder)
+    }
+
+    /// For the engine, from this address of this node; and what the vendor's preset does, in words.
+    pub fn connection(&self, local: SocketAddr) -> (ConnectionConfig, Vec<&'static str>) {
+        let mut connection = ConnectionConfig {
+            name: self.name.as_str().into(),
+            local,
+            remote: self.remote,
+            local_identity: self.local_identity.clone().unwrap_or_else(|| identity_of(local.ip())),
+            remote_identity: self.remote_identity.clone(),
+            credentials: self.credentials.clone(),
+            proposals: self.proposals.clone(),
+            children: self.children.iter().map(|child| child.between(local.ip(), self.remote)).collect(),
+            start: self.start,
+            lifetime: self.lifetime,
+            dpd_delay: self.dpd_delay,
+            // The data plane has ESP in UDP only.
+            force_encapsulation: true,
+            quirks: self.quirks,
+        };
+        let preset = self.vendor.map(|vendor| vendor.apply(&mut connection)).unwrap_or_default();
+        (connection, preset)
+    }
+
+    pub fn child(&self, name: &str) -> Option<&SiteChild> {
+        self.children.iter().find(|child| child.name() == name)
+    }
+
+    pub const fn starts(&self) -> bool {
+        matches!(self.start, StartAction::Start)
+    }
+}
+
+impl SiteChild {
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Whether this node sees to it that there are SAs.
+    pub fn starts(&self) -> bool {
+        self.config.start == StartAction::Start
+    }
+
+    /// In transport mode the traffic is that between the two ends.
+    fn between(&self, local: IpAddr, remote: Remote) -> ChildConfig {
+        let mut config = self.config.clone();
+        if let (Mode::Transport, Remote::At(remote)) = (config.mode, remote) {
+            let SelectorPair { local: ours, remote: theirs } = &mut config.selectors;
+            for (side, address) in [(ours, local), (theirs, remote.ip())] {
+                if side.is_empty() {
+                    side.push(TrafficSelector::host(address));
+                }
+            }
+        }
+        config
+    }
+}
+
+fn identity_of(address: IpAddr) -> Identity {
+    match address {
+        IpAddr::V4(address) => Identity::Ipv4(address),
+        IpAddr::V6(address) => Identity::Ipv6(address),
+    }
+}

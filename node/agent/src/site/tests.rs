@@ -1,0 +1,151 @@
+use std::net::SocketAddr;
+
+use twinmesh_ike::config::{Lifetime, Remote};
+
+use super::selectors::to_ike;
+use super::*;
+
+/// A good file.
+const SITE: &str = r#"
+name = "branch-7"
+remote = "198.51.100.2"
+proposals = ["aes128gcm16-prfsha256-x25519", "aes256-sha256-modp2048"]
+rekey_time = "2h"
+
+[auth]
+psk = "correct horse battery staple, and more of it"
+local_id = "@gw.example.net"
+
+[[child]]
+name = "lan"
+local_ts = ["10.1.0.0/16"]
+remote_ts = ["10.2.0.0/16", "10.3.0.0/16[tcp/443]"]
+proposals = ["aes128gcm16-x25519"]
+rekey_bytes = "9 GiB"
+"#;
+
+fn read(text: &str) -> Result<Site, SiteFileError> {
+    Site::read(text, "site.toml", Path::new("/nonexistent"))
+}
+
+fn good(text: &str) -> Site {
+    read(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The good file with one part of it replaced.
+fn changed(from: &str, to: &str) -> String {
+    assert!(SITE.contains(from), "{from}");
+    SITE.replacen(from, to, 1)
+}
+
+#[track_caller]
+fn refused(text: &str, line: usize, reason: &str) {
+    let error = read(text).err().unwrap_or_else(|| panic!("it was accepted:\n{text}"));
+    let shown = error.to_string();
+    assert!(shown.starts_with(&format!("site.toml:{line}: ")) && shown.contains(reason), "{shown}");
+}
+
+fn here() -> SocketAddr {
+    "192.0.2.1:4500".parse().unwrap()
+}
+
+#[test]
+fn a_site_becomes_a_connection() {
+    let site = good(SITE);
+    assert_eq!(site.weakness, None);
+    let (connection, preset) = site.connection(here());
+    assert_eq!((&*connection.name, preset.len()), ("branch-7", 0));
+    assert_eq!(connection.remote, Remote::At("198.51.100.2:4500".parse().unwrap()));
+    let shown: Vec<String> = connection.proposals.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["aes128gcm16-prfsha256-x25519", "aes256-sha256-modp2048"]);
+    assert_eq!(connection.local_identity, "@gw.example.net".parse().unwrap());
+    let peer: Identity = "198.51.100.2".parse().unwrap();
+    assert!(connection.remote_identity.matches(&peer).is_some());
+    assert_eq!(connection.lifetime, Lifetime::of(Duration::from_hours(2)));
+    assert_eq!(connection.dpd_delay, Some(Duration::from_secs(30)));
+    let child = connection.child("lan").unwrap();
+    assert_eq!(child.selectors.to_string(), "10.1.0.0/16 === 10.2.0.0/16, 10.3.0.0/16[6/443]");
+    let extra = site.child("lan").unwrap();
+    assert_eq!((extra.rekey_bytes, extra.path_mtu, extra.replay_window), (Some(9 << 30), 1500, 4096));
+}
+
+#[test]
+fn what_is_left_out_follows_from_the_addresses() {
+    let site = good(&changed("local_id = \"@gw.example.net\"\n", ""));
+    assert_eq!(site.connection(here()).0.local_identity, "192.0.2.1".parse().unwrap());
+    let hosts = "\n[[child]]\nname = \"hosts\"\nmode = \"transport\"\n";
+    let (connection, _) = good(&format!("{SITE}{hosts}")).connection(here());
+    assert_eq!(connection.child("hosts").unwrap().selectors.to_string(), "192.0.2.1/32 === 198.51.100.2/32");
+}
+
+#[test]
+fn selectors_are_the_same_in_the_words_of_both_engines() {
+    for text in ["10.2.0.0/16", "10.2.0.1-10.2.0.9[udp]", "2001:db8::/32[tcp/443]", "10.2.0.1[tcp/opaque]"] {
+        let esp: twinmesh_dataplane::esp::TrafficSelector = text.parse().unwrap();
+        assert_eq!(to_ike(&esp).and_then(|ike| to_esp(&ike)), Some(esp), "{text}");
+    }
+}
+
+#[test]
+fn a_vendors_preset_says_what_it_does() {
+    let text = changed("rekey_time", "vendor = \"cisco-asa\"\nrekey_time");
+    let (_, preset) = good(&text).connection(here());
+    assert!(preset.concat().contains("one pair of subnets"));
+}
+
+#[test]
+fn mistakes_are_told_with_their_line() {
+    refused("name = ", 1, "");
+    refused(&changed("name = \"branch-7\"", "name = \"branch 7\""), 2, "cannot be a name");
+    refused(&changed("198.51.100.2", "branch.example.net"), 3, "no address of a peer");
+    refused(&changed("x25519", "x25518"), 4, "`x25518`");
+    refused(&changed("aes256-sha256-modp2048", "aes256-sha1-modp1024"), 4, "allow_legacy");
+    refused(&changed("\"2h\"", "\"2 hours\""), 5, "no time");
+    refused(&changed("rekey_time", "rekey"), 5, "unknown field `rekey`");
+    refused(&changed("@gw.example.net", "#0g"), 9, "no identity");
+    refused(&changed("10.2.0.0/16", "10.2.0.0/33"), 14, "10.2.0.0/33");
+    refused(&changed("10.2.0.0/16", "0.0.0.0/0"), 14, "routes = ");
+    refused(&changed("remote_ts = [\"10.2.0.0/16\", \"10.3.0.0/16[tcp/443]\"]\n", ""), 12, "remote_ts");
+    refused(&format!("{SITE}life_time = \"1m\"\n"), 17, "before rekey_time");
+    refused(&format!("{SITE}[[child]]\nname = \"lan\"\n"), 18, "two children");
+    refused(&changed("\"198.51.100.2\"", "\"any\""), 3, "remote_id");
+    refused(&changed("rekey_time", "vendor = \"acme\"\nrekey_time"), 5, "cisco-asa");
+    refused(
+        &changed("psk = \"correct horse battery staple, and more of it\"", "psk = \"0xzz\""),
+        8,
+        "hexadecimal",
+    );
+}
+
+#[test]
+fn a_peer_from_anywhere_is_known_by_its_identity() {
+    let text =
+        changed("\"198.51.100.2\"", "\"any\"").replace("local_id", "remote_id = \"*.example.net\"\nlocal_id");
+    let site = good(&text);
+    assert!(!site.starts());
+    assert_eq!(site.remote, Remote::Anywhere);
+    refused(&text.replace("rekey_time", "start = \"start\"\nrekey_time"), 5, "only the peer can start");
+}
+
+#[test]
+fn a_default_route_needs_the_prefixes_to_be_named() {
+    let text =
+        changed("remote_ts = [\"10.2.0.0/16\", ", "routes = [\"10.2.0.0/16\"]\nremote_ts = [\"0.0.0.0/0\", ");
+    let routes = good(&text).children.remove(0).routes.unwrap();
+    assert!(routes.iter().map(ToString::to_string).eq(["10.2.0.0/16"]));
+    refused(&text.replace("routes = [\"10.2.0.0/16\"]", "routes = [\"0.0.0.0/0\"]"), 14, "0.0.0.0/0");
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let table: Result<file::SiteTable, _> = toml::from_str(SITE);
+    assert!(!format!("{table:?}").contains("horse"));
+    let error =
+        read(&changed("psk = \"correct horse battery staple, and more of it\"", "psk = 7771")).err().unwrap();
+    assert!(!error.to_string().contains("7771"), "{error}");
+}
+
+#[test]
+fn the_example_in_the_help_is_a_site() {
+    assert_eq!(good(crate::cli::SITE_EXAMPLE).name, "branch-7");
+}

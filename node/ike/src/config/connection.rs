@@ -1,0 +1,187 @@
+//! One connection: two ends, how they prove who they are, and the children between them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::narrow::{Narrowing, SelectorPair};
+use super::proposal::{Proposal, Protocol};
+use crate::auth::{Credentials, Identity, IdentityPattern};
+
+/// A site as the engine takes it.
+#[derive(Clone)]
+pub struct ConnectionConfig {
+    /// Unique in the engine.
+    pub name: Arc<str>,
+    /// This node's address and port; port 500 without the non-ESP marker, any other with it.
+    pub local: SocketAddr,
+    pub remote: Remote,
+    pub local_identity: Identity,
+    /// Whom this connection is for; a responder also chooses the connection by it.
+    pub remote_identity: IdentityPattern,
+    pub credentials: Credentials,
+    /// For the IKE SA, preferred first.
+    pub proposals: Vec<Proposal>,
+    /// None: a childless IKE SA (RFC 6023) where the peer can have it.
+    pub children: Vec<ChildConfig>,
+    pub start: StartAction,
+    /// Of the IKE SA.
+    pub lifetime: Lifetime,
+    /// Liveness is checked after so long without a word from the peer (RFC 7296 §2.4).
+    pub dpd_delay: Option<Duration>,
+    /// Claims to be behind a NAT, so that ESP goes in UDP in any case.
+    pub force_encapsulation: bool,
+    pub quirks: Quirks,
+}
+
+/// Where the peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remote {
+    /// Initiations go there; as responder the address alone has to agree.
+    At(SocketAddr),
+    /// Wherever it comes from: this node only answers.
+    Anywhere,
+}
+
+/// One pair of ESP SAs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildConfig {
+    /// Unique in its connection.
+    pub name: Arc<str>,
+    pub selectors: SelectorPair,
+    /// Key exchanges in them are for all but the child that IKE_AUTH makes.
+    pub proposals: Vec<Proposal>,
+    pub mode: Mode,
+    pub start: StartAction,
+    pub lifetime: Lifetime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    #[default]
+    Tunnel,
+    /// RFC 7296 §1.3.1, USE_TRANSPORT_MODE.
+    Transport,
+}
+
+/// Who begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartAction {
+    /// This node, at once, and again after a loss.
+    #[default]
+    Start,
+    /// The peer.
+    None,
+}
+
+/// Lifetimes are each side's own affair (RFC 7296 §2.8, trap 15).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Rekeyed after so long, less a random part of up to `jitter`; `None`: never by this side.
+    pub rekey: Option<Duration>,
+    /// So that the two ends, and the children of one, do not rekey at the same moment.
+    pub jitter: Duration,
+    /// Deleted after so long in any case.
+    pub hard: Option<Duration>,
+}
+
+/// Departures from the RFC, or choices that it leaves, which some implementations need; the defaults suit the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quirks {
+    /// Whether the peer gets several selectors in one child.
+    pub narrowing: Narrowing,
+    pub certificate: CertificatePolicy,
+}
+
+/// When this side's certificate goes along with its AUTH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CertificatePolicy {
+    /// Some never ask and need it all the same (Apple).
+    #[default]
+    Always,
+    /// After a CERTREQ (RFC 7296 §3.7).
+    WhenAsked,
+}
+
+impl Remote {
+    pub fn allows(&self, address: IpAddr) -> bool {
+        match self {
+            Self::At(remote) => remote.ip() == address,
+            Self::Anywhere => true,
+        }
+    }
+}
+
+impl Lifetime {
+    /// Rekeyed before `rekey`, deleted a tenth of it later.
+    pub fn of(rekey: Duration) -> Self {
+        let tenth = rekey / 10;
+        Self { rekey: Some(rekey), jitter: tenth, hard: rekey.checked_add(tenth) }
+    }
+
+    /// Only the peer rekeys, and only it ends the SA.
+    pub const UNLIMITED: Self = Self { rekey: None, jitter: Duration::ZERO, hard: None };
+
+    /// strongSwan's default for an IKE SA.
+    pub fn of_ike() -> Self {
+        Self::of(Duration::from_hours(4))
+    }
+
+    /// strongSwan's default for a child SA.
+    pub fn of_child() -> Self {
+        Self::of(Duration::from_hours(1))
+    }
+
+    /// When to rekey; `random` chooses the moment within the jitter.
+    pub fn soft(&self, random: u64) -> Option<Duration> {
+        let rekey = self.rekey?;
+        let span = u64::try_from(self.jitter.min(rekey).as_millis()).unwrap_or(u64::MAX);
+        let early = span.checked_add(1).and_then(|span| random.checked_rem(span)).unwrap_or(0);
+        Some(rekey.saturating_sub(Duration::from_millis(early)))
+    }
+}
+
+impl ConnectionConfig {
+    pub fn child(&self, name: &str) -> Option<&ChildConfig> {
+        self.children.iter().find(|child| &*child.name == name)
+    }
+}
+
+impl ChildConfig {
+    /// All defaults between two sides' traffic.
+    pub fn new(name: &str, selectors: SelectorPair) -> Self {
+        Self {
+            name: name.into(),
+            selectors,
+            proposals: Proposal::defaults(Protocol::Esp),
+            mode: Mode::Tunnel,
+            start: StartAction::Start,
+            lifetime: Lifetime::of_child(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moment_of_a_rekey_is_random_and_before_the_hard_limit() {
+        let lifetime = Lifetime::of(Duration::from_secs(100));
+        for random in [0, 1, 9_999, 10_000, 10_001, u64::MAX] {
+            let soft = lifetime.soft(random).unwrap();
+            assert!((Duration::from_secs(90)..=Duration::from_secs(100)).contains(&soft), "{soft:?}");
+        }
+        assert_ne!(lifetime.soft(1), lifetime.soft(2));
+        assert_eq!(lifetime.hard, Some(Duration::from_secs(110)));
+        assert_eq!(Lifetime::UNLIMITED.soft(7), None);
+    }
+
+    #[test]
+    fn a_peer_is_recognised_by_its_address_alone() {
+        let remote = Remote::At("192.0.2.1:4500".parse().unwrap());
+        assert!(remote.allows("192.0.2.1".parse().unwrap()));
+        assert!(!remote.allows("192.0.2.2".parse().unwrap()));
+        assert!(Remote::Anywhere.allows("192.0.2.2".parse().unwrap()));
+    }
+}

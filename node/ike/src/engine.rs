@@ -1,0 +1,245 @@
+//! Many IKE SAs behind one interface without sockets.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::config::ConnectionConfig;
+use crate::error::IkeError;
+use crate::output::{ChildSaId, Command, DeleteReason, EngineConfig, IkeSaId, Output};
+use crate::session::{Context, HalfOpen, Path, Random, Session, Shared, Task, initiate, respond};
+use crate::wire::{ExchangeType, IkeSpi, Message, strip_non_esp_marker};
+
+/// Where IKE goes without the non-ESP marker.
+const PLAIN_PORT: u16 = 500;
+
+/// All IKE SAs of a node.
+///
+/// After each `handle_*`, [`Engine::poll_output`] is called until it returns `None`, then [`Engine::poll_timeout`] says
+/// when [`Engine::handle_timeout`] is due: for retransmissions, rekeys, liveness checks, keepalives and the end of
+/// half-open IKE SAs.
+pub struct Engine {
+    shared: Shared,
+    deadlines: BTreeSet<(Instant, IkeSpi)>,
+    /// A moment of both clocks, so that certificates can be judged.
+    wall: Option<(Instant, SystemTime)>,
+}
+
+impl Engine {
+    pub fn new(config: EngineConfig) -> Self {
+        let shared = Shared {
+            config,
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            half_open: HalfOpen::default(),
+            cookies: None,
+            initiators: BTreeMap::new(),
+            inbound_spis: BTreeSet::new(),
+            next_ike_sa: 0,
+            next_child_sa: 0,
+            touched: Vec::new(),
+        };
+        Self { shared, deadlines: BTreeSet::new(), wall: None }
+    }
+
+    /// What the calendar says at `now`. Without it no certificate is valid.
+    pub fn set_wall_clock(&mut self, now: Instant, wall: SystemTime) {
+        self.wall = Some((now, wall));
+    }
+
+    /// Adds a connection, or replaces it for IKE SAs to come.
+    pub fn add_connection(&mut self, connection: ConnectionConfig) {
+        let connection = Arc::new(connection);
+        self.shared.connections.insert(connection.name.clone(), connection);
+    }
+
+    /// IKE SAs that it has stay until they are terminated.
+    pub fn remove_connection(&mut self, name: &str) {
+        self.shared.connections.remove(name);
+    }
+
+    /// A datagram as it came: with the non-ESP marker unless `local` is port 500.
+    pub fn handle_input(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+        random: &mut Random<'_>,
+    ) {
+        let plain = local.port() == PLAIN_PORT;
+        let bytes = if plain { Some(datagram) } else { strip_non_esp_marker(datagram) };
+        let Some(Ok(message)) = bytes.map(Message::parse) else { return };
+        let path = Path { local, remote };
+        let header = &message.header;
+        let from_initiator = header.flags.initiator;
+        let own = if from_initiator { header.responder_spi } else { header.initiator_spi };
+        if own.is_zero() {
+            if header.exchange == ExchangeType::IkeSaInit && !header.flags.response {
+                self.handle_initiator(now, &message, path, random);
+            }
+            return;
+        }
+        self.step(now, own, random, |session, ctx| session.handle(ctx, &message, path));
+    }
+
+    fn handle_initiator(&mut self, now: Instant, message: &Message<'_>, path: Path, random: &mut Random<'_>) {
+        let known = self.shared.initiators.get(&(path.remote, message.header.initiator_spi)).copied();
+        let mut ctx = context(&mut self.shared, self.wall, now, random);
+        if let Some(spi) = known {
+            // RFC 7296 §2.1: the same octets again get the same answer, anything else none.
+            ctx.repeat_init_response(spi, message.bytes(), path);
+        } else if let Some(session) = respond(&mut ctx, message, path) {
+            ctx.shared.insert(session);
+        }
+        self.reschedule();
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant, random: &mut Random<'_>) {
+        while let Some(&(at, spi)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+            self.deadlines.remove(&(at, spi));
+            self.step(now, spi, random, Session::handle_timeout);
+        }
+    }
+
+    pub fn handle_command(&mut self, now: Instant, command: Command, random: &mut Random<'_>) {
+        match command {
+            Command::Initiate { connection } => self.initiate(now, &connection, None, random),
+            Command::CreateChild { connection, child } => {
+                self.create_child(now, &connection, &child, random);
+            }
+            Command::RekeyIke { ike_sa } => self.task(now, ike_sa, Task::RekeyIke, random),
+            Command::RekeyChild { child_sa } => {
+                self.child_task(now, child_sa, Task::RekeyChild(child_sa), random);
+            }
+            Command::TerminateChild { child_sa } => {
+                let task = Task::DeleteChild(child_sa, DeleteReason::Requested);
+                self.child_task(now, child_sa, task, random);
+            }
+            Command::Terminate { ike_sa } => self.terminate(now, |session| session.core.id == ike_sa, random),
+            Command::TerminateConnection { connection } => {
+                self.terminate(now, |session| session.connection() == Some(&*connection), random);
+            }
+            Command::CheckLiveness { ike_sa } => self.task(now, ike_sa, Task::Liveness, random),
+            Command::Heard { ike_sa } => {
+                if let Some(spi) = self.find(|session| session.core.id == ike_sa) {
+                    self.step(now, spi, random, |session, ctx| session.core.heard = ctx.now);
+                }
+            }
+        }
+    }
+
+    /// What is to be sent or to be known next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.shared.outputs.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// IKE SAs of initiators that have not proved who they are.
+    pub fn half_open(&self) -> usize {
+        self.shared.half_open.total()
+    }
+
+    fn initiate(&mut self, now: Instant, name: &str, child: Option<&str>, random: &mut Random<'_>) {
+        let mut ctx = context(&mut self.shared, self.wall, now, random);
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let Some(connection) = ctx.shared.connections.get(name).cloned() else {
+            ctx.failed(Some(name.into()), None, None, nowhere, IkeError::UnknownConnection);
+            return;
+        };
+        let children = match child {
+            Some(child) => vec![child.into()],
+            None => connection.children.iter().map(|child| child.name.clone()).collect(),
+        };
+        match initiate(&mut ctx, connection, children) {
+            Ok(session) => ctx.shared.insert(session),
+            Err(error) => ctx.failed(Some(name.into()), None, None, nowhere, error),
+        }
+        self.reschedule();
+    }
+
+    fn create_child(&mut self, now: Instant, connection: &str, child: &str, random: &mut Random<'_>) {
+        let Some(spi) =
+            self.find(|session| session.connection() == Some(connection) && session.takes_tasks())
+        else {
+            return self.initiate(now, connection, Some(child), random);
+        };
+        self.step(now, spi, random, |session, ctx| session.add_child(ctx, child));
+    }
+
+    fn task(&mut self, now: Instant, ike_sa: IkeSaId, task: Task, random: &mut Random<'_>) {
+        if let Some(spi) = self.find(|session| session.core.id == ike_sa) {
+            self.step(now, spi, random, |session, ctx| session.add_task(ctx, task));
+        }
+    }
+
+    fn child_task(&mut self, now: Instant, child: ChildSaId, task: Task, random: &mut Random<'_>) {
+        if let Some(spi) = self.find(|session| session.has_child(child)) {
+            self.step(now, spi, random, |session, ctx| session.add_task(ctx, task));
+        }
+    }
+
+    fn terminate(&mut self, now: Instant, which: impl Fn(&Session) -> bool, random: &mut Random<'_>) {
+        let meant = self.shared.sessions.iter().filter(|(_, session)| which(session));
+        let meant: Vec<IkeSpi> = meant.map(|(spi, _)| *spi).collect();
+        for spi in meant {
+            self.step(now, spi, random, Session::terminate);
+        }
+    }
+
+    fn find(&self, which: impl Fn(&Session) -> bool) -> Option<IkeSpi> {
+        self.shared.sessions.iter().find(|(_, session)| which(session)).map(|(spi, _)| *spi)
+    }
+
+    /// One step of one session, which is out of the table meanwhile.
+    fn step(
+        &mut self,
+        now: Instant,
+        spi: IkeSpi,
+        random: &mut Random<'_>,
+        act: impl FnOnce(&mut Session, &mut Context<'_>),
+    ) {
+        let Some(mut session) = self.shared.sessions.remove(&spi) else { return };
+        let mut ctx = context(&mut self.shared, self.wall, now, random);
+        act(&mut session, &mut ctx);
+        if session.is_gone() {
+            if let Some(at) = session.scheduled {
+                self.deadlines.remove(&(at, spi));
+            }
+        } else {
+            self.shared.insert(session);
+        }
+        self.reschedule();
+    }
+
+    fn reschedule(&mut self) {
+        for spi in std::mem::take(&mut self.shared.touched) {
+            let Some(session) = self.shared.sessions.get_mut(&spi) else { continue };
+            let deadline = session.deadline();
+            if let Some(old) = session.scheduled {
+                self.deadlines.remove(&(old, spi));
+            }
+            session.scheduled = deadline;
+            if let Some(at) = deadline {
+                self.deadlines.insert((at, spi));
+            }
+        }
+    }
+}
+
+fn context<'a>(
+    shared: &'a mut Shared,
+    wall: Option<(Instant, SystemTime)>,
+    now: Instant,
+    random: &'a mut Random<'_>,
+) -> Context<'a> {
+    let wall = wall.map_or(SystemTime::UNIX_EPOCH, |(at, wall)| wall + now.saturating_duration_since(at));
+    Context { now, wall, random, shared }
+}

@@ -1,0 +1,274 @@
+//! One IKE SA from its first message to its last.
+//!
+//! ```text
+//!   initiator   InitSent ──► AuthSent ──┐
+//!                 ▲  │ COOKIE,           ├─► Established ──► Closed ──► gone
+//!                 └──┘ INVALID_KE        │      │ rekeyed: a new session, Established from the start
+//!   responder   AuthAwaited ────────────┘
+//! ```
+
+mod auth_request;
+mod auth_response;
+mod body;
+mod child;
+mod child_answer;
+mod child_keys;
+mod child_request;
+mod context;
+mod cookie;
+mod core;
+mod draft;
+mod established;
+mod half_open;
+mod inform;
+mod init_request;
+mod init_response;
+mod nat;
+mod reassembly;
+mod rekey_answer;
+mod rekey_request;
+mod retransmit;
+mod secure;
+mod task;
+mod timers;
+mod translate;
+mod window;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::auth_request::AuthSent;
+use self::auth_response::AuthAwaited;
+pub(crate) use self::body::Body;
+pub(crate) use self::context::{Context, Path, Shared};
+pub(crate) use self::core::Core;
+pub(crate) use self::established::Established;
+pub(crate) use self::half_open::HalfOpen;
+use self::init_request::InitSent;
+pub(crate) use self::init_request::initiate;
+pub(crate) use self::init_response::respond;
+use self::secure::Secure;
+pub(crate) use self::task::Task;
+use self::window::Arrival;
+use crate::error::IkeError;
+use crate::output::{ChildSaId, DeleteReason, EngineConfig};
+use crate::wire::{ExchangeType, Message};
+
+/// Fills what it is given from a cryptographic generator.
+pub type Random<'a> = dyn FnMut(&mut [u8]) + 'a;
+
+/// An IKE SA that is closed goes on to answer repetitions of the last request for so long.
+const LINGER: Duration = Duration::from_secs(30);
+
+pub(crate) struct Session {
+    pub(crate) core: Core,
+    pub(crate) phase: Phase,
+    /// Between NAT keepalives.
+    keepalive: Duration,
+    /// The deadline that the engine has noted.
+    pub(crate) scheduled: Option<Instant>,
+}
+
+pub(crate) enum Phase {
+    InitSent(Box<InitSent>),
+    AuthSent(Box<AuthSent>),
+    AuthAwaited(Box<AuthAwaited>),
+    Established(Box<Established>),
+    /// Deleted; its last answer may have been lost.
+    Closed {
+        secure: Box<Secure>,
+        until: Instant,
+    },
+    Gone,
+}
+
+impl Session {
+    pub(crate) fn new(core: Core, phase: Phase, config: &EngineConfig) -> Self {
+        Self { core, phase, keepalive: config.keepalive, scheduled: None }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Gone)
+    }
+
+    /// A message with this side's SPI.
+    pub(crate) fn handle(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+        let header = &message.header;
+        // RFC 7296 §2.2: the flag tells whose numbering a message id belongs to; ours come back to nobody.
+        if header.flags.initiator == self.core.is_original_initiator() {
+            return;
+        }
+        if header.exchange == ExchangeType::IkeSaInit {
+            if header.flags.response {
+                self.handle_init_response(ctx, message, path);
+            }
+            return;
+        }
+        if self.core.spis() != (header.initiator_spi, header.responder_spi) {
+            return;
+        }
+        if header.flags.response {
+            self.handle_response(ctx, message, path);
+        } else {
+            self.handle_request(ctx, message, path);
+        }
+    }
+
+    fn secure(&mut self) -> Option<&mut Secure> {
+        match &mut self.phase {
+            Phase::AuthSent(sent) => Some(&mut sent.secure),
+            Phase::AuthAwaited(awaited) => Some(&mut awaited.secure),
+            Phase::Established(established) => Some(&mut established.secure),
+            Phase::Closed { secure, .. } => Some(secure),
+            Phase::InitSent(_) | Phase::Gone => None,
+        }
+    }
+
+    fn handle_request(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+        let id = message.header.message_id.0;
+        let repeated = match self.core.answers.arrival(id) {
+            Arrival::Expected => None,
+            Arrival::Repeated(answer) => Some(answer.clone()),
+            Arrival::Outside => return,
+        };
+        let Some(secure) = self.secure() else { return };
+        if let Some(answer) = repeated {
+            if secure.is_authentic_repetition(message) {
+                ctx.send_all(path, &answer);
+            }
+            return;
+        }
+        let Ok(opened) = secure.open(ctx.now, message) else { return };
+        self.core.heard_from(ctx, path, &mut self.phase);
+        let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
+        match std::mem::replace(&mut self.phase, Phase::Gone) {
+            Phase::AuthAwaited(awaited) => {
+                self.phase = awaited.handle_request(&mut self.core, ctx, &message.header, body);
+            }
+            Phase::Established(established) => {
+                self.phase = established.handle_request(&mut self.core, ctx, &message.header, body);
+            }
+            other @ (Phase::InitSent(_) | Phase::AuthSent(_) | Phase::Closed { .. } | Phase::Gone) => {
+                self.phase = other;
+            }
+        }
+    }
+
+    fn handle_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+        let id = message.header.message_id.0;
+        if !self.core.requests.awaits(id) {
+            return;
+        }
+        let Some(secure) = self.secure() else { return };
+        let Ok(opened) = secure.open(ctx.now, message) else { return };
+        self.core.requests.answered(id);
+        self.core.heard_from(ctx, path, &mut self.phase);
+        let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
+        match std::mem::replace(&mut self.phase, Phase::Gone) {
+            Phase::AuthSent(sent) => {
+                self.phase = sent.handle_response(&mut self.core, ctx, &message.header, body);
+            }
+            Phase::Established(established) => {
+                self.phase = established.handle_response(&mut self.core, ctx, body);
+            }
+            other @ (Phase::InitSent(_) | Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone) => {
+                self.phase = other;
+            }
+        }
+    }
+
+    fn handle_init_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+        let header = &message.header;
+        if !self.core.requests.awaits(header.message_id.0) || header.initiator_spi != self.core.spi_initiator
+        {
+            return;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Gone) {
+            Phase::InitSent(sent) => {
+                self.phase = sent.handle_response(&mut self.core, ctx, message, path);
+            }
+            other @ (Phase::AuthSent(_)
+            | Phase::AuthAwaited(_)
+            | Phase::Established(_)
+            | Phase::Closed { .. }
+            | Phase::Gone) => self.phase = other,
+        }
+    }
+
+    /// Goes on after a deletion: to answer once more if asked again.
+    pub(crate) fn closed(secure: Secure, ctx: &Context<'_>) -> Phase {
+        Phase::Closed { secure: Box::new(secure), until: ctx.now + LINGER }
+    }
+}
+
+/// For the engine's commands.
+impl Session {
+    pub(crate) fn established(&self) -> Option<&Established> {
+        if let Phase::Established(established) = &self.phase { Some(established) } else { None }
+    }
+
+    pub(crate) fn connection(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::InitSent(sent) => Some(&sent.connection.name),
+            Phase::AuthSent(sent) => Some(&sent.connection.name),
+            Phase::Established(established) => Some(&established.connection.name),
+            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => None,
+        }
+    }
+
+    /// Whether it makes children, now or once it is established.
+    pub(crate) fn takes_tasks(&self) -> bool {
+        match &self.phase {
+            Phase::InitSent(_) | Phase::AuthSent(_) => true,
+            Phase::Established(established) => established.is_in_use(),
+            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => false,
+        }
+    }
+
+    pub(crate) fn has_child(&self, child: ChildSaId) -> bool {
+        self.established().is_some_and(|established| established.children.by_id(child).is_some())
+    }
+
+    pub(crate) fn add_task(&mut self, ctx: &mut Context<'_>, task: Task) {
+        if let Phase::Established(established) = &mut self.phase {
+            established.tasks.push(ctx.now, task);
+            established.run_tasks(&mut self.core, ctx);
+        }
+    }
+
+    pub(crate) fn add_child(&mut self, ctx: &mut Context<'_>, name: &str) {
+        match &mut self.phase {
+            Phase::InitSent(sent) => want(&mut sent.children, name),
+            Phase::AuthSent(sent) => want(&mut sent.children, name),
+            Phase::Established(established) => match established.connection.child(name) {
+                Some(config) => {
+                    let task = Task::CreateChild(Arc::new(config.clone()));
+                    self.add_task(ctx, task);
+                }
+                None => established.report(&self.core, ctx, name, IkeError::UnknownChild),
+            },
+            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
+        }
+    }
+
+    pub(crate) fn terminate(&mut self, ctx: &mut Context<'_>) {
+        match &mut self.phase {
+            Phase::InitSent(_) => self.phase = Phase::Gone,
+            Phase::AuthSent(sent) => {
+                sent.abandon(ctx);
+                self.phase = Phase::Gone;
+            }
+            Phase::Established(established) => {
+                established.tasks.push_first(ctx.now, Task::DeleteIke(DeleteReason::Requested));
+                established.run_tasks(&mut self.core, ctx);
+            }
+            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
+        }
+    }
+}
+
+fn want(children: &mut Vec<Arc<str>>, name: &str) {
+    if !children.iter().any(|known| **known == *name) {
+        children.push(name.into());
+    }
+}

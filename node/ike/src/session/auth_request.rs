@@ -1,0 +1,299 @@
+//! IKE_AUTH, the initiator's side (RFC 7296 §1.2, §2.15, §2.19).
+
+use std::sync::Arc;
+
+use super::body::Body;
+use super::child_keys::{Agreed, install};
+use super::context::Context;
+use super::core::Core;
+use super::draft::Draft;
+use super::established::{Established, Standing};
+use super::secure::Secure;
+use super::{Phase, Task};
+use crate::auth::{Authenticated, Identity, Presented, PresentedCertificate, SignatureHashes, SignedOctets};
+use crate::config::{ChildConfig, Choice, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed};
+use crate::error::IkeError;
+use crate::output::{ChildSpis, DeleteReason, OutboundStart};
+use crate::wire::{ExchangeType, Header, Identification, NotifyType, SaSpi, WireError};
+
+/// What IKE_SA_INIT left for IKE_AUTH.
+pub(crate) struct Handshake {
+    pub(crate) choice: Choice,
+    pub(crate) nonce_initiator: Vec<u8>,
+    pub(crate) nonce_responder: Vec<u8>,
+    /// IKE_SA_INIT as it went over the wire.
+    pub(crate) request: Vec<u8>,
+    pub(crate) response: Vec<u8>,
+    pub(crate) peer_hashes: SignatureHashes,
+}
+
+/// Which side's AUTH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Initiator,
+    Responder,
+}
+
+/// Waiting for the answer to IKE_AUTH.
+pub(crate) struct AuthSent {
+    pub(crate) connection: Arc<ConnectionConfig>,
+    /// Those to be made after the first.
+    pub(crate) children: Vec<Arc<str>>,
+    pub(crate) secure: Secure,
+    handshake: Handshake,
+    first: Option<FirstChild>,
+}
+
+/// The child that IKE_AUTH asks for.
+struct FirstChild {
+    config: Arc<ChildConfig>,
+    inbound_spi: u32,
+}
+
+impl Handshake {
+    pub(super) fn octets(&self, secure: &Secure, side: Side, identity_body: &[u8]) -> SignedOctets {
+        let (message, nonce, key) = match side {
+            Side::Initiator => (&self.request, &self.nonce_responder, &secure.keys.pi),
+            Side::Responder => (&self.response, &self.nonce_initiator, &secure.keys.pr),
+        };
+        SignedOctets::from_identity_payload(message, nonce, identity_body, key, &secure.prf_fn())
+    }
+
+    /// Verifies the other side's ID, CERT and AUTH.
+    pub(super) fn verify(
+        &self,
+        ctx: &Context<'_>,
+        secure: &Secure,
+        connection: &ConnectionConfig,
+        side: Side,
+        id: &Identification<'_>,
+        body: &Body<'_>,
+    ) -> Result<Authenticated, IkeError> {
+        let auth = body
+            .authentication
+            .ok_or(IkeError::Missing { exchange: ExchangeType::IkeAuth, payload: "AUTH" })?;
+        let identity = identity(id)?;
+        if connection.remote_identity.matches(&identity).is_none() {
+            return Err(IkeError::UnexpectedIdentity { identity: identity.to_string() });
+        }
+        let certificates: Vec<PresentedCertificate<'_>> = body
+            .certificates
+            .iter()
+            .map(|certificate| PresentedCertificate {
+                encoding: certificate.encoding.into(),
+                data: certificate.data,
+            })
+            .collect();
+        let presented = Presented {
+            identity: &identity,
+            method: auth.method.into(),
+            data: auth.data,
+            certificates: &certificates,
+        };
+        let octets = self.octets(secure, side, &id.body());
+        Ok(connection.credentials.remote.verify(&presented, &octets, &secure.prf_fn(), ctx.wall)?)
+    }
+
+    /// ID (already in the draft) and AUTH of this side, with CERT before it.
+    pub(super) fn prove(
+        &self,
+        secure: &Secure,
+        connection: &ConnectionConfig,
+        side: Side,
+    ) -> Result<crate::auth::AuthData, IkeError> {
+        let octets = self.octets(secure, side, &connection.local_identity.payload_body());
+        Ok(connection.credentials.local.prove(&octets, &secure.prf_fn(), self.peer_hashes)?)
+    }
+}
+
+pub(super) fn identity(id: &Identification<'_>) -> Result<Identity, IkeError> {
+    Identity::from_payload(id.kind.into(), id.data).map_err(|_| IkeError::Identity)
+}
+
+impl AuthSent {
+    /// Sends IKE_AUTH.
+    pub(super) fn begin(
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+        connection: Arc<ConnectionConfig>,
+        children: Vec<Arc<str>>,
+        secure: Secure,
+        handshake: Handshake,
+    ) -> Phase {
+        let mut names = children.into_iter();
+        let first = names.by_ref().find_map(|name| {
+            let config = Arc::new(connection.child(&name)?.clone());
+            Some(FirstChild { config, inbound_spi: ctx.child_spi() })
+        });
+        let mut sent = Self { connection, children: names.collect(), secure, handshake, first };
+        core.requests = super::window::Requests::starting_at(1);
+        match sent.send(core, ctx) {
+            Ok(()) => Phase::AuthSent(Box::new(sent)),
+            Err(error) => sent.fail(core, ctx, error),
+        }
+    }
+
+    fn send(&mut self, core: &mut Core, ctx: &mut Context<'_>) -> Result<(), IkeError> {
+        let connection = &self.connection;
+        let mut draft = Draft::inner();
+        draft.id_initiator(&connection.local_identity);
+        for certificate in connection.credentials.local.certificates() {
+            draft.certificate(&certificate);
+        }
+        if ctx.shared.config.initial_contact && !ctx.shared.knows(&connection.name) {
+            draft.notify(NotifyType::InitialContact, &[]);
+        }
+        if let Some(request) = connection.credentials.remote.certificate_request() {
+            draft.certificate_request(&request);
+        }
+        if let Some(expected) = connection.remote_identity.exact() {
+            draft.id_responder(expected);
+        }
+        draft.authentication(&self.handshake.prove(&self.secure, connection, Side::Initiator)?);
+        if let Some(first) = &self.first {
+            let config = &first.config;
+            let proposals: Vec<_> =
+                config.proposals.iter().map(crate::config::Proposal::without_key_exchange).collect();
+            if config.mode == Mode::Transport {
+                draft.notify(NotifyType::UseTransportMode, &[]);
+            }
+            draft
+                .proposals(&proposals, &SaSpi::Child(first.inbound_spi))
+                .selectors(&config.selectors.local, &config.selectors.remote);
+        }
+        core.request(ctx, &mut self.secure, ExchangeType::IkeAuth, draft)
+    }
+
+    /// Our user has lost interest.
+    pub(crate) fn abandon(&self, ctx: &mut Context<'_>) {
+        if let Some(first) = &self.first {
+            ctx.release_spi(first.inbound_spi);
+        }
+    }
+
+    /// Nothing came of it: our user hears why.
+    pub(crate) fn fail(&self, core: &Core, ctx: &mut Context<'_>, error: IkeError) -> Phase {
+        self.abandon(ctx);
+        ctx.failed(Some(self.connection.name.clone()), None, None, core.path.remote, error);
+        Phase::Gone
+    }
+
+    pub(crate) fn handle_response(
+        mut self: Box<Self>,
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+        _header: &Header,
+        body: Result<Body<'_>, WireError>,
+    ) -> Phase {
+        let verified = body.map_err(IkeError::from).and_then(|body| {
+            let authenticated = self.verify(ctx, &body)?;
+            Ok((body, authenticated))
+        });
+        let (body, authenticated) = match verified {
+            Ok(verified) => verified,
+            Err(error) => {
+                self.reject(core, ctx, &error);
+                return self.fail(core, ctx, error);
+            }
+        };
+        let Self { connection, children, secure, handshake, first, .. } = *self;
+        let mut established = Established::new(
+            core,
+            ctx,
+            connection,
+            secure,
+            Standing::InUse,
+            authenticated.identity().clone(),
+        );
+        established.announce(core, ctx, &handshake.choice);
+        if let Some(first) = first {
+            let name = first.config.name.clone();
+            let inbound_spi = first.inbound_spi;
+            if let Err(error) = take_first_child(&mut established, core, ctx, first, &handshake, &body) {
+                ctx.release_spi(inbound_spi);
+                // RFC 7296 §1.2: the IKE SA stands without its child (trap 31).
+                let connection = Some(established.connection.name.clone());
+                ctx.failed(connection, Some(name), Some(core.id), core.path.remote, error);
+            }
+        }
+        for name in children {
+            if let Some(config) = established.connection.child(&name) {
+                let config = Arc::new(config.clone());
+                established.tasks.push(ctx.now, Task::CreateChild(config));
+            }
+        }
+        established.run_tasks(core, ctx);
+        Phase::Established(Box::new(established))
+    }
+
+    fn verify(&self, ctx: &Context<'_>, body: &Body<'_>) -> Result<Authenticated, IkeError> {
+        let exchange = ExchangeType::IkeAuth;
+        if body.authentication.is_none()
+            && let Some(notify) = body.error()
+        {
+            let offered = super::init_request::names(&self.connection);
+            return Err(IkeError::Refused { exchange, notify: notify.kind, offered });
+        }
+        let id = body.id_responder.ok_or(IkeError::Missing { exchange, payload: "IDr" })?;
+        self.handshake.verify(ctx, &self.secure, &self.connection, Side::Responder, &id, body)
+    }
+
+    /// RFC 7296 §2.21.2: the peer took us in, but we do not take it; it is told in an exchange of its own. No answer is
+    /// waited for.
+    fn reject(&mut self, core: &mut Core, ctx: &mut Context<'_>, error: &IkeError) {
+        if matches!(error, IkeError::Refused { .. }) {
+            return;
+        }
+        let mut draft = Draft::inner();
+        draft.notify(NotifyType::AuthenticationFailed, &[]);
+        // An error here would only add to the one that is being reported.
+        let _unsent = core.request(ctx, &mut self.secure, ExchangeType::Informational, draft);
+    }
+}
+
+fn take_first_child(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    first: FirstChild,
+    handshake: &Handshake,
+    body: &Body<'_>,
+) -> Result<(), IkeError> {
+    let exchange = ExchangeType::IkeAuth;
+    let FirstChild { config, inbound_spi } = first;
+    if let Some(notify) = body.error() {
+        let offered = config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let offered = format!("{offered} for {}", config.selectors);
+        return Err(IkeError::Refused { exchange, notify: notify.kind, offered });
+    }
+    let missing = |payload| IkeError::Missing { exchange, payload };
+    let [answer] = body.proposals.as_slice() else { return Err(missing("SA")) };
+    let choice = check_answer(&answer.offer, &config.proposals, KeyExchanges::Ignored)?;
+    let SaSpi::Child(outbound) = answer.spi else { return Err(missing("the child's SPI")) };
+    let local_ts = body.selectors_initiator.clone().ok_or_else(|| missing("TSi"))?;
+    let remote_ts = body.selectors_responder.clone().ok_or_else(|| missing("TSr"))?;
+    let narrowed =
+        is_narrowed(&local_ts, &config.selectors.local) && is_narrowed(&remote_ts, &config.selectors.remote);
+    let transport = body.has(NotifyType::UseTransportMode);
+    let agreed = Agreed {
+        config,
+        choice,
+        spis: ChildSpis { inbound: inbound_spi, outbound },
+        local_ts,
+        remote_ts,
+        initiator: true,
+        nonce_initiator: &handshake.nonce_initiator,
+        nonce_responder: &handshake.nonce_responder,
+        shared: None,
+        rekeyed: None,
+        outbound: OutboundStart::Now,
+    };
+    let refused = agreed.refusal(narrowed, transport);
+    let id = install(established, core, ctx, agreed)?;
+    if let Some(error) = refused {
+        // The peer has it already.
+        established.tasks.push_first(ctx.now, Task::DeleteChild(id, DeleteReason::Inconsistent));
+        return Err(error);
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! IKE_AUTH, the responder's side (RFC 7296 §1.2, §2.15, §2.19).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::auth_request::{Handshake, Side, identity};
+use super::body::Body;
+use super::child_answer::answer_first_child;
+use super::context::Context;
+use super::core::Core;
+use super::draft::Draft;
+use super::established::{Established, Standing};
+use super::secure::Secure;
+use super::{Phase, Session};
+use crate::auth::{Authenticated, Identity};
+use crate::config::{CertificatePolicy, Choice, ConnectionConfig};
+use crate::error::IkeError;
+use crate::wire::{ExchangeType, Header, NotifyType, WireError};
+
+/// IKE_SA_INIT is answered; who the initiator is shall come with IKE_AUTH.
+pub(crate) struct AuthAwaited {
+    pub(crate) secure: Secure,
+    /// Connections that the peer's address allows.
+    pub(super) candidates: Vec<Arc<ConnectionConfig>>,
+    pub(crate) handshake: Handshake,
+    pub(crate) until: Instant,
+    /// Where IKE_SA_INIT came from, under which it counts as half-open.
+    pub(crate) address: SocketAddr,
+}
+
+impl AuthAwaited {
+    pub(crate) fn handle_request(
+        self: Box<Self>,
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+        header: &Header,
+        body: Result<Body<'_>, WireError>,
+    ) -> Phase {
+        if header.exchange != ExchangeType::IkeAuth {
+            return Phase::AuthAwaited(self);
+        }
+        self.leave(core, ctx);
+        let admitted = body.map_err(IkeError::from).and_then(|body| {
+            let (connection, authenticated) = self.admit(ctx, &body)?;
+            let auth = self.handshake.prove(&self.secure, &connection, Side::Responder)?;
+            Ok((body, connection, authenticated, auth))
+        });
+        let (body, connection, authenticated, auth) = match admitted {
+            Ok(admitted) => admitted,
+            Err(error) => return self.refuse(core, ctx, header, error),
+        };
+        let mut draft = Draft::inner();
+        draft.id_responder(&connection.local_identity);
+        let asked = !body.certificate_requests.is_empty();
+        if asked || connection.quirks.certificate == CertificatePolicy::Always {
+            for certificate in connection.credentials.local.certificates() {
+                draft.certificate(&certificate);
+            }
+        }
+        draft.authentication(&auth);
+
+        let Self { secure, handshake, .. } = *self;
+        if body.has(NotifyType::InitialContact) {
+            ctx.forget_peer(&connection.name, authenticated.identity());
+        }
+        let mut established = Established::new(
+            core,
+            ctx,
+            connection,
+            secure,
+            Standing::InUse,
+            authenticated.identity().clone(),
+        );
+        established.announce(core, ctx, &handshake.choice);
+        if !body.proposals.is_empty() {
+            let nonces = (handshake.nonce_initiator.as_slice(), handshake.nonce_responder.as_slice());
+            answer_first_child(&mut established, core, ctx, &body, nonces, &mut draft);
+        }
+        if let Err(error) = core.answer(ctx, &mut established.secure, header, draft) {
+            let connection = Some(established.connection.name.clone());
+            ctx.failed(connection, None, Some(core.id), core.path.remote, error);
+        }
+        Phase::Established(Box::new(established))
+    }
+
+    /// No longer half-open.
+    pub(crate) fn leave(&self, core: &Core, ctx: &mut Context<'_>) {
+        ctx.shared.half_open.leave(self.address.ip());
+        ctx.shared.initiators.remove(&(self.address, core.spi_initiator));
+    }
+
+    /// The connection that this peer is for, and the proof that it is this peer.
+    fn admit(
+        &self,
+        ctx: &Context<'_>,
+        body: &Body<'_>,
+    ) -> Result<(Arc<ConnectionConfig>, Authenticated), IkeError> {
+        let missing = |payload| IkeError::Missing { exchange: ExchangeType::IkeAuth, payload };
+        let id = body.id_initiator.ok_or_else(|| missing("IDi"))?;
+        let claimed = identity(&id)?;
+        let wanted = body.id_responder.as_ref().map(identity).transpose()?;
+        let connection = self.connection_for(&claimed, wanted.as_ref()).ok_or_else(|| {
+            IkeError::NoConnectionForIdentity { identity: claimed.to_string(), address: self.address.ip() }
+        })?;
+        let authenticated =
+            self.handshake.verify(ctx, &self.secure, &connection, Side::Initiator, &id, body)?;
+        Ok((connection, authenticated))
+    }
+
+    /// Of those that the address allows, the one whose identity fits best; of equals the first.
+    fn connection_for(&self, claimed: &Identity, wanted: Option<&Identity>) -> Option<Arc<ConnectionConfig>> {
+        let mut best: Option<(_, &Arc<ConnectionConfig>)> = None;
+        for candidate in &self.candidates {
+            let is_wanted = wanted.is_none_or(|wanted| *wanted == candidate.local_identity);
+            if !is_wanted || !allows(candidate, &self.handshake.choice) {
+                continue;
+            }
+            let Some(quality) = candidate.remote_identity.matches(claimed) else { continue };
+            if best.as_ref().is_none_or(|(known, _)| quality > *known) {
+                best = Some((quality, candidate));
+            }
+        }
+        best.map(|(_, connection)| connection.clone())
+    }
+
+    fn refuse(
+        mut self: Box<Self>,
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+        request: &Header,
+        error: IkeError,
+    ) -> Phase {
+        let (kind, data) = error.notification();
+        let mut draft = Draft::inner();
+        draft.notify(kind, &data);
+        let unsent = core.answer(ctx, &mut self.secure, request, draft).err();
+        ctx.failed(None, None, None, core.path.remote, unsent.unwrap_or(error));
+        Session::closed(self.secure, ctx)
+    }
+}
+
+/// Whether the choice, made before the peer's name was known, is one that this connection would take.
+fn allows(connection: &ConnectionConfig, choice: &Choice) -> bool {
+    connection.proposals.iter().any(|proposal| {
+        choice
+            .transforms()
+            .iter()
+            .all(|chosen| chosen.is_none() || proposal.transforms().iter().any(|allowed| allowed == chosen))
+    })
+}

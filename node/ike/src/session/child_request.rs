@@ -1,0 +1,300 @@
+//! CREATE_CHILD_SA for a child SA, the initiator's side (RFC 7296 §1.3.1, §1.3.3, §2.8.1, §2.25.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::body::Body;
+use super::child::Stage;
+use super::child_keys::{Agreed, install};
+use super::context::Context;
+use super::core::Core;
+use super::draft::Draft;
+use super::established::Established;
+use super::task::{NoncePair, Pending, PendingChild, Task};
+use crate::config::{ChildConfig, Choice, KeyExchanges, Mode, TransformKind, check_answer, is_narrowed};
+use crate::crypto::{Group, KeyExchange, SharedSecret};
+use crate::error::IkeError;
+use crate::output::{ChildSaId, ChildSpis, DeleteReason, OutboundStart};
+use crate::wire::{ExchangeType, NotifyType, SaSpi, WireError};
+
+/// After TEMPORARY_FAILURE: soon enough to be done before the hard limit, at random so as not to collide again.
+const RETRY: Duration = Duration::from_secs(5);
+/// After any other refusal of a rekey: the old child is still good.
+const RETRY_REFUSED: Duration = Duration::from_mins(1);
+const MOST_RETRIES: u8 = 3;
+
+pub(super) fn create(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    config: Arc<ChildConfig>,
+) -> Result<(), IkeError> {
+    if established.children.has(&config.name) {
+        return Ok(());
+    }
+    send(established, core, ctx, config, None, None, 0)
+}
+
+pub(super) fn rekey(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    child: ChildSaId,
+) -> Result<(), IkeError> {
+    match established.children.by_id(child) {
+        Some(old) if old.stage == Stage::Installed => {
+            let config = old.config.clone();
+            send(established, core, ctx, config, Some(child), None, 0)
+        }
+        // The peer was faster.
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn first_group(config: &ChildConfig) -> Option<Group> {
+    let groups = config.proposals.iter().filter_map(crate::config::Proposal::first_key_exchange);
+    groups.filter_map(|group| Group::try_from(group).ok()).find(|group| !group.is_additional_only())
+}
+
+fn send(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    config: Arc<ChildConfig>,
+    rekeys: Option<ChildSaId>,
+    group: Option<Group>,
+    retries: u8,
+) -> Result<(), IkeError> {
+    let old = rekeys.and_then(|id| established.children.by_id(id));
+    // RFC 7296 §2.9.2: a rekey asks for no less than what is in use; the narrowed selectors do (trap 29).
+    let (local_ts, remote_ts) = match old {
+        Some(old) => (old.local_ts.clone(), old.remote_ts.clone()),
+        None => (config.selectors.local.clone(), config.selectors.remote.clone()),
+    };
+    let mut draft = Draft::inner();
+    if let Some(old) = old {
+        draft.notify_child(NotifyType::RekeySa, old.spis.inbound);
+    }
+    if config.mode == Mode::Transport {
+        draft.notify(NotifyType::UseTransportMode, &[]);
+    }
+    let inbound_spi = ctx.child_spi();
+    let nonce = ctx.nonce();
+    draft.proposals(&config.proposals, &SaSpi::Child(inbound_spi)).nonce(&nonce);
+    let exchange =
+        group.or_else(|| first_group(&config)).map(|group| KeyExchange::generate(group, ctx.random));
+    if let Some(exchange) = &exchange {
+        draft.key_exchange(exchange.group().number(), exchange.public());
+    }
+    draft.selectors(&local_ts, &remote_ts);
+    let pending = PendingChild {
+        config,
+        rekeys,
+        inbound_spi,
+        local_ts,
+        remote_ts,
+        nonce,
+        exchange,
+        retries,
+        collision: None,
+        deleted_early: Vec::new(),
+    };
+    if let Err(error) = core.request(ctx, &mut established.secure, ExchangeType::CreateChildSa, draft) {
+        ctx.release_spi(inbound_spi);
+        return Err(error);
+    }
+    established.pending = Some(Pending::Child(Box::new(pending)));
+    Ok(())
+}
+
+/// The answer, checked: what both agree on.
+struct Answer {
+    choice: Choice,
+    outbound_spi: u32,
+    nonce: Vec<u8>,
+    shared: Option<SharedSecret>,
+    narrowed: bool,
+    transport: bool,
+}
+
+pub(super) fn answered(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    mut pending: PendingChild,
+    body: Result<Body<'_>, WireError>,
+) {
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return failed(established, core, ctx, &pending, error.into()),
+    };
+    if let Some(notify) = body.error() {
+        ctx.release_spi(pending.inbound_spi);
+        if notify.kind == NotifyType::InvalidKePayload {
+            let group = notify.data.try_into().map_or(0, u16::from_be_bytes);
+            other_group(established, core, ctx, pending, group);
+        } else if notify.kind == NotifyType::TemporaryFailure {
+            later(established, ctx, &pending, RETRY);
+        } else if notify.kind == NotifyType::ChildSaNotFound {
+            not_found(established, core, ctx, &pending);
+        } else {
+            refused(established, core, ctx, &pending, notify.kind);
+        }
+        return;
+    }
+    match read(&mut pending, &body) {
+        Ok(answer) => take(established, core, ctx, &pending, answer),
+        Err(error) => {
+            // The peer has a child that we cannot use.
+            let inbound_spi = pending.inbound_spi;
+            established.tasks.push_first(ctx.now, Task::Disown(inbound_spi));
+            failed(established, core, ctx, &pending, error);
+        }
+    }
+}
+
+fn read(pending: &mut PendingChild, body: &Body<'_>) -> Result<Answer, IkeError> {
+    let missing = |payload| IkeError::Missing { exchange: ExchangeType::CreateChildSa, payload };
+    let [answer] = body.proposals.as_slice() else { return Err(missing("SA")) };
+    let choice = check_answer(&answer.offer, &pending.config.proposals, KeyExchanges::Negotiated)?;
+    let SaSpi::Child(outbound_spi) = answer.spi else { return Err(missing("the child's SPI")) };
+    let nonce = body.nonce.ok_or_else(|| missing("Nr"))?.to_vec();
+    let shared = match (choice.key_exchange(), pending.exchange.take(), body.key_exchange) {
+        (None, _, _) => None,
+        (Some(group), Some(own), Some(peer)) if own.group().number() == group && peer.group == group => {
+            Some(own.agree(peer.public)?)
+        }
+        (Some(_), _, _) => return Err(missing("a public value of the chosen group")),
+    };
+    let local = body.selectors_initiator.as_ref().ok_or_else(|| missing("TSi"))?;
+    let remote = body.selectors_responder.as_ref().ok_or_else(|| missing("TSr"))?;
+    let narrowed = is_narrowed(local, &pending.local_ts) && is_narrowed(remote, &pending.remote_ts);
+    (pending.local_ts, pending.remote_ts) = (local.clone(), remote.clone());
+    let transport = body.has(NotifyType::UseTransportMode);
+    Ok(Answer { choice, outbound_spi, nonce, shared, narrowed, transport })
+}
+
+fn take(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    pending: &PendingChild,
+    answer: Answer,
+) {
+    let nonces = NoncePair { initiator: pending.nonce.clone(), responder: answer.nonce };
+    let loses = pending.collision.as_ref().is_some_and(|other| nonces.loses_against(other));
+    let agreed = Agreed {
+        config: pending.config.clone(),
+        choice: answer.choice,
+        spis: ChildSpis { inbound: pending.inbound_spi, outbound: answer.outbound_spi },
+        local_ts: pending.local_ts.clone(),
+        remote_ts: pending.remote_ts.clone(),
+        initiator: true,
+        nonce_initiator: &nonces.initiator,
+        nonce_responder: &nonces.responder,
+        shared: answer.shared.as_ref(),
+        rekeyed: pending.rekeys,
+        outbound: if loses { OutboundStart::AfterPeer } else { OutboundStart::Now },
+    };
+    let refusal = agreed.refusal(answer.narrowed, answer.transport);
+    let new = match install(established, core, ctx, agreed) {
+        Ok(new) => new,
+        Err(error) => return failed(established, core, ctx, pending, error),
+    };
+    if pending.deleted_early.contains(&answer.outbound_spi) {
+        established.remove_child(core, ctx, new, DeleteReason::ByPeer);
+    }
+    if let Some(error) = refusal {
+        established.tasks.push_first(ctx.now, Task::DeleteChild(new, DeleteReason::Inconsistent));
+        established.report(core, ctx, &pending.config.name, error);
+        return later(established, ctx, pending, RETRY_REFUSED);
+    }
+    // RFC 7296 §2.8.1: the redundant child is closed by the end that made it, the old one by the other's maker.
+    if loses {
+        established.tasks.push_first(ctx.now, Task::DeleteChild(new, DeleteReason::Redundant));
+    } else if let Some(old) = pending.rekeys {
+        established.tasks.push_first(ctx.now, Task::DeleteChild(old, DeleteReason::Rekeyed));
+    }
+}
+
+/// RFC 7296 §1.3: once more, with the group that the peer wants, if it is one of ours.
+fn other_group(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    pending: PendingChild,
+    wanted: u16,
+) {
+    let ours = pending.config.proposals.iter();
+    let offered = ours
+        .flat_map(|proposal| proposal.of_kind(TransformKind::KeyExchange))
+        .any(|exchange| exchange.id == wanted);
+    let group = Group::try_from(wanted).ok().filter(|group| offered && !group.is_additional_only());
+    if group.is_none() || pending.retries >= MOST_RETRIES {
+        return refused(established, core, ctx, &pending, NotifyType::InvalidKePayload);
+    }
+    if pending.collision.is_some() {
+        return;
+    }
+    let still = pending.rekeys.is_none_or(|old| {
+        established.children.by_id(old).is_some_and(|child| child.stage == Stage::Installed)
+    });
+    if !still {
+        return;
+    }
+    let retries = pending.retries.saturating_add(1);
+    let name = pending.config.name.clone();
+    if let Err(error) = send(established, core, ctx, pending.config, pending.rekeys, group, retries) {
+        established.report(core, ctx, &name, error);
+    }
+}
+
+/// Again after a while, if there is still something to do.
+fn later(established: &mut Established, ctx: &mut Context<'_>, pending: &PendingChild, least: Duration) {
+    let at = ctx.soon(least);
+    match pending.rekeys {
+        None => established.tasks.push(at, Task::CreateChild(pending.config.clone())),
+        Some(old) => established.tasks.push(at, Task::RekeyChild(old)),
+    }
+}
+
+/// RFC 7296 §2.25: the peer has lost the child that we wanted to rekey, and we need a new one.
+fn not_found(established: &mut Established, core: &Core, ctx: &mut Context<'_>, pending: &PendingChild) {
+    let Some(old) = pending.rekeys else { return };
+    // If the peer has deleted it meanwhile, or put another in its place, all is well.
+    if established.children.by_id(old).is_some_and(|child| child.stage == Stage::Installed) {
+        established.remove_child(core, ctx, old, DeleteReason::Inconsistent);
+        established.tasks.push(ctx.now, Task::CreateChild(pending.config.clone()));
+    }
+}
+
+/// A refused rekey never tears down the child in use.
+fn refused(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    pending: &PendingChild,
+    notify: NotifyType,
+) {
+    let proposals = pending.config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let offered = format!("{proposals} for {}", pending.config.selectors);
+    let error = IkeError::Refused { exchange: ExchangeType::CreateChildSa, notify, offered };
+    established.report(core, ctx, &pending.config.name, error);
+    if pending.rekeys.is_some() {
+        later(established, ctx, pending, RETRY_REFUSED);
+    }
+}
+
+fn failed(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    pending: &PendingChild,
+    error: IkeError,
+) {
+    ctx.release_spi(pending.inbound_spi);
+    established.report(core, ctx, &pending.config.name, error);
+    if pending.rekeys.is_some() {
+        later(established, ctx, pending, RETRY_REFUSED);
+    }
+}

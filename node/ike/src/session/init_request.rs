@@ -1,0 +1,300 @@
+//! IKE_SA_INIT, the initiator's side (RFC 7296 §1.2, §2.6, §2.7, §2.23).
+
+use std::sync::Arc;
+
+use super::auth_request::{AuthSent, Handshake};
+use super::body::Body;
+use super::context::{Context, NAT_PORT, PLAIN_PORT, Path};
+use super::core::Core;
+use super::draft::Draft;
+use super::nat::detection_hash;
+use super::secure::Secure;
+use super::translate;
+use super::window::{Answers, Requests};
+use super::{Phase, Session};
+use crate::auth::SignatureHashes;
+use crate::config::{ConnectionConfig, KeyExchanges, Remote, check_answer};
+use crate::crypto::{Group, KeyExchange, Protection, Role, SkeySeed};
+use crate::error::IkeError;
+use crate::output::Nat;
+use crate::wire::{ExchangeType, IkeSpi, Message, NotifyType, SaSpi};
+
+/// How often a peer may ask for a cookie or another group.
+const MOST_RETRIES: u8 = 8;
+
+/// Waiting for the answer to IKE_SA_INIT. Nothing that comes in here is authenticated: what looks like a refusal is
+/// remembered, and ends the attempt only when no better answer comes (trap 6).
+pub(crate) struct InitSent {
+    pub(crate) connection: Arc<ConnectionConfig>,
+    /// Children by name; all of the configuration that start by themselves, and those asked for since.
+    pub(crate) children: Vec<Arc<str>>,
+    nonce: Vec<u8>,
+    exchange: KeyExchange,
+    cookie: Option<Vec<u8>>,
+    /// As it went out last: AUTH covers it (trap 28).
+    message: Vec<u8>,
+    retries: u8,
+    pub(crate) refused: Option<IkeError>,
+}
+
+/// A new session, its first message sent.
+pub(crate) fn initiate(
+    ctx: &mut Context<'_>,
+    connection: Arc<ConnectionConfig>,
+    children: Vec<Arc<str>>,
+) -> Result<Session, IkeError> {
+    let Remote::At(remote) = connection.remote else { return Err(IkeError::NoRemoteAddress) };
+    let group = first_group(&connection)?;
+    let path = Path { local: connection.local, remote };
+    let core = Core {
+        id: ctx.ike_sa_id(),
+        role: Role::Initiator,
+        spi_initiator: ctx.ike_spi(),
+        spi_responder: IkeSpi::ZERO,
+        path,
+        nat: Nat::default(),
+        requests: Requests::default(),
+        answers: Answers::default(),
+        heard: ctx.now,
+        said: ctx.now,
+    };
+    let sent = InitSent {
+        connection,
+        children,
+        nonce: ctx.nonce(),
+        exchange: KeyExchange::generate(group, ctx.random),
+        cookie: None,
+        message: Vec::new(),
+        retries: 0,
+        refused: None,
+    };
+    let mut session = Session::new(core, Phase::Gone, &ctx.shared.config);
+    session.phase = Box::new(sent).send(&mut session.core, ctx)?;
+    Ok(session)
+}
+
+pub(super) fn first_group(connection: &ConnectionConfig) -> Result<Group, IkeError> {
+    let groups = connection.proposals.iter().filter_map(crate::config::Proposal::first_key_exchange);
+    groups
+        .filter_map(|group| Group::try_from(group).ok())
+        .find(|group| !group.is_additional_only())
+        .ok_or_else(|| IkeError::Unusable(names(connection)))
+}
+
+/// The connection's proposals in words.
+pub(super) fn names(connection: &ConnectionConfig) -> String {
+    connection.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What both sides of IKE_SA_INIT say of addresses and abilities.
+pub(super) fn abilities(draft: &mut Draft, spis: (IkeSpi, IkeSpi), path: Path, force_encapsulation: bool) {
+    // A hash that fits no address makes the peer see a NAT here, so that ESP goes in UDP.
+    let mut source = detection_hash(spis.0, spis.1, path.local);
+    if force_encapsulation {
+        for byte in &mut source {
+            *byte = !*byte;
+        }
+    }
+    draft
+        .notify(NotifyType::NatDetectionSourceIp, &source)
+        .notify(NotifyType::NatDetectionDestinationIp, &detection_hash(spis.0, spis.1, path.remote))
+        .notify(NotifyType::Ikev2FragmentationSupported, &[])
+        .notify(NotifyType::SignatureHashAlgorithms, &SignatureHashes::SUPPORTED.notify_data());
+}
+
+/// Who sits behind a NAT, as the peer's hashes tell (RFC 7296 §2.23). A peer without them knows no UDP encapsulation.
+pub(super) fn detect_nat(body: &Body<'_>, spis: (IkeSpi, IkeSpi), path: Path) -> Nat {
+    let hashes = |kind| body.notifies.iter().filter(move |notify| notify.kind == kind);
+    let unlike = |kind, end| {
+        let hash = detection_hash(spis.0, spis.1, end);
+        let mut given = hashes(kind).peekable();
+        given.peek().is_some() && !given.any(|notify| notify.data == hash)
+    };
+    Nat {
+        local: unlike(NotifyType::NatDetectionDestinationIp, path.local),
+        remote: unlike(NotifyType::NatDetectionSourceIp, path.remote),
+    }
+}
+
+impl InitSent {
+    fn send(mut self: Box<Self>, core: &mut Core, ctx: &mut Context<'_>) -> Result<Phase, IkeError> {
+        let header = core.header(ExchangeType::IkeSaInit, 0, false);
+        let mut draft = Draft::clear(header);
+        if let Some(cookie) = &self.cookie {
+            // RFC 7296 §2.6: the first payload, and all others unchanged.
+            draft.notify(NotifyType::Cookie, cookie);
+        }
+        draft
+            .proposals(&self.connection.proposals, &SaSpi::Empty)
+            .key_exchange(self.exchange.group().number(), self.exchange.public())
+            .nonce(&self.nonce);
+        abilities(&mut draft, core.spis(), core.path, self.connection.force_encapsulation);
+        self.message = draft.into_message()?;
+        ctx.send(core.path, &self.message);
+        core.requests = Requests::default();
+        core.requests.sent(vec![self.message.clone()], ctx.shared.config.retransmission, ctx.now);
+        core.said = ctx.now;
+        Ok(Phase::InitSent(self))
+    }
+
+    /// Goes on waiting, for a short time.
+    fn doubt(mut self: Box<Self>, core: &mut Core, reason: IkeError) -> Phase {
+        self.refused.get_or_insert(reason);
+        core.requests.hurry();
+        Phase::InitSent(self)
+    }
+
+    fn retry(mut self: Box<Self>, core: &mut Core, ctx: &mut Context<'_>) -> Phase {
+        self.retries = self.retries.saturating_add(1);
+        if self.retries > MOST_RETRIES {
+            return self.doubt(core, IkeError::Loop);
+        }
+        let connection = self.connection.clone();
+        self.send(core, ctx).unwrap_or_else(|error| {
+            ctx.failed(Some(connection.name.clone()), None, None, core.path.remote, error);
+            Phase::Gone
+        })
+    }
+
+    pub(crate) fn handle_response(
+        mut self: Box<Self>,
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Phase {
+        let body = match Body::collect(message.payloads()) {
+            Ok(body) => body,
+            Err(error) => return self.doubt(core, error.into()),
+        };
+        // RFC 7296 §2.6: answered by the same request with the cookie in front.
+        if let Some(cookie) = body.notify(NotifyType::Cookie)
+            && body.proposals.is_empty()
+        {
+            if !(1..=64).contains(&cookie.data.len()) || self.cookie.as_deref() == Some(cookie.data) {
+                return self.doubt(core, IkeError::Loop);
+            }
+            self.cookie = Some(cookie.data.to_vec());
+            return self.retry(core, ctx);
+        }
+        if let Some(notify) = body.notify(NotifyType::InvalidKePayload) {
+            let wanted = notify.data.try_into().map_or(0, u16::from_be_bytes);
+            return self.handle_invalid_ke(core, ctx, wanted);
+        }
+        if let Some(notify) = body.error() {
+            let offered = names(&self.connection);
+            let refused =
+                IkeError::Refused { exchange: ExchangeType::IkeSaInit, notify: notify.kind, offered };
+            return self.doubt(core, refused);
+        }
+        self.handle_answer(core, ctx, message, &body, path)
+    }
+
+    /// RFC 7296 §1.3: the responder has chosen another group of those offered. Any other would be a downgrade.
+    fn handle_invalid_ke(mut self: Box<Self>, core: &mut Core, ctx: &mut Context<'_>, wanted: u16) -> Phase {
+        let offered = self.connection.proposals.iter().any(|proposal| {
+            proposal.of_kind(crate::config::TransformKind::KeyExchange).any(|exchange| exchange.id == wanted)
+        });
+        let group = Group::try_from(wanted).ok().filter(|group| offered && !group.is_additional_only());
+        match group {
+            Some(group) if group != self.exchange.group() => {
+                self.exchange = KeyExchange::generate(group, ctx.random);
+                self.retry(core, ctx)
+            }
+            Some(_) | None => {
+                let offered = names(&self.connection);
+                self.doubt(core, IkeError::GroupRefused { group: wanted, offered })
+            }
+        }
+    }
+
+    fn handle_answer(
+        self: Box<Self>,
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        body: &Body<'_>,
+        path: Path,
+    ) -> Phase {
+        let missing = |payload| IkeError::Missing { exchange: ExchangeType::IkeSaInit, payload };
+        let spi_responder = message.header.responder_spi;
+        let (Some(exchange), Some(nonce)) = (body.key_exchange, body.nonce) else {
+            return self.doubt(core, missing("KE or Nr"));
+        };
+        let [answer] = body.proposals.as_slice() else { return self.doubt(core, missing("SA")) };
+        if spi_responder.is_zero() || exchange.group != self.exchange.group().number() {
+            return self.doubt(core, missing("the responder's SPI or its public value"));
+        }
+        let choice = match check_answer(&answer.offer, &self.connection.proposals, KeyExchanges::Negotiated) {
+            Ok(choice) => choice,
+            Err(error) => return self.doubt(core, error.into()),
+        };
+        if choice.key_exchange() != Some(exchange.group) {
+            return self.doubt(core, missing("a public value of the chosen group"));
+        }
+        let suite = match translate::suite(&choice) {
+            Ok(suite) => suite,
+            Err(error) => return self.doubt(core, error),
+        };
+        let Self { connection, children, nonce: own_nonce, exchange: own, message: request, .. } = *self;
+        let shared = match own.agree(exchange.public) {
+            Ok(shared) => shared,
+            Err(error) => {
+                // The key exchange is used up: from the start.
+                let retry = Self {
+                    exchange: KeyExchange::generate(own_group(&connection, exchange.group), ctx.random),
+                    connection,
+                    children,
+                    nonce: ctx.nonce(),
+                    cookie: self.cookie,
+                    message: Vec::new(),
+                    retries: self.retries,
+                    refused: Some(error.into()),
+                };
+                return Box::new(retry).retry(core, ctx);
+            }
+        };
+        core.spi_responder = spi_responder;
+        core.requests.answered(0);
+        core.heard = ctx.now;
+        let (ni, nr) = (own_nonce, nonce.to_vec());
+        let seed = SkeySeed::initial(suite.prf(), &shared, &ni, &nr);
+        let keys = seed.keys(suite, &ni, &nr, core.spi_initiator.0, core.spi_responder.0);
+        let protection = Protection::new(suite, &keys, Role::Initiator);
+        let mut secure = Secure::new(suite.prf(), keys, protection);
+        if body.has(NotifyType::Ikev2FragmentationSupported) {
+            secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
+        }
+        core.nat = detect_nat(body, core.spis(), path);
+        core.nat.local |= connection.force_encapsulation;
+        if core.nat.local || core.nat.remote {
+            float(core);
+        }
+        let peer_hashes = body
+            .notify(NotifyType::SignatureHashAlgorithms)
+            .map_or(SignatureHashes::NONE, |notify| SignatureHashes::from_notify_data(notify.data));
+        let handshake = Handshake {
+            choice,
+            nonce_initiator: ni,
+            nonce_responder: nr,
+            request,
+            response: message.bytes().to_vec(),
+            peer_hashes,
+        };
+        AuthSent::begin(core, ctx, connection, children, secure, handshake)
+    }
+}
+
+fn own_group(connection: &ConnectionConfig, number: u16) -> Group {
+    Group::try_from(number).or_else(|_| first_group(connection)).unwrap_or(Group::X25519)
+}
+
+/// RFC 7296 §2.23: from port 500 to 4500, before IKE_AUTH.
+fn float(core: &mut Core) {
+    if core.path.local.port() == PLAIN_PORT {
+        core.path.local.set_port(NAT_PORT);
+    }
+    if core.path.remote.port() == PLAIN_PORT {
+        core.path.remote.set_port(NAT_PORT);
+    }
+}

@@ -1,0 +1,188 @@
+//! CREATE_CHILD_SA for the IKE SA, the responder's side, and the change from the old IKE SA to the new (RFC 7296
+//! §1.3.2, §2.8, §2.18, §2.25.2).
+
+use super::body::Body;
+use super::context::Context;
+use super::core::Core;
+use super::draft::Draft;
+use super::established::{Established, PATIENCE, Standing};
+use super::secure::Secure;
+use super::task::{IkeCollision, NoncePair, Pending};
+use super::translate;
+use super::window::{Answers, Requests};
+use super::{Phase, Session};
+use crate::config::{Choice, KeyExchanges, select};
+use crate::crypto::{Group, KeyExchange, Protection, Role, SharedSecret, SkeySeed};
+use crate::error::IkeError;
+use crate::output::Event;
+use crate::wire::{ExchangeType, IkeSpi, NotifyType, SaSpi};
+
+/// What a rekey has agreed upon.
+pub(super) struct Fresh<'a> {
+    /// This side's in the new IKE SA: whoever rekeys is its original initiator.
+    pub(super) role: Role,
+    pub(super) spis: (IkeSpi, IkeSpi),
+    pub(super) choice: &'a Choice,
+    pub(super) nonces: &'a NoncePair,
+    pub(super) shared: &'a SharedSecret,
+}
+
+/// The new IKE SA beside the old: message ids from zero, no children yet.
+pub(super) fn successor(
+    established: &Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    fresh: &Fresh<'_>,
+) -> Result<(Core, Established), IkeError> {
+    let suite = translate::suite(fresh.choice)?;
+    let (ni, nr) = (fresh.nonces.initiator.as_slice(), fresh.nonces.responder.as_slice());
+    let old = &established.secure;
+    let seed = SkeySeed::next(old.prf, &old.keys.d, &[fresh.shared], ni, nr);
+    let keys = seed.keys(suite, ni, nr, fresh.spis.0.0, fresh.spis.1.0);
+    let protection = Protection::new(suite, &keys, fresh.role);
+    let mut secure = Secure::new(suite.prf(), keys, protection);
+    if old.fragments_allowed() {
+        secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
+    }
+    let core = Core {
+        id: ctx.ike_sa_id(),
+        role: fresh.role,
+        spi_initiator: fresh.spis.0,
+        spi_responder: fresh.spis.1,
+        path: core.path,
+        nat: core.nat,
+        requests: Requests::default(),
+        answers: Answers::default(),
+        heard: ctx.now,
+        said: ctx.now,
+    };
+    let connection = established.connection.clone();
+    let identity = established.remote_identity.clone();
+    let new = Established::new(&core, ctx, connection, secure, Standing::Spare, identity);
+    Ok((core, new))
+}
+
+/// The new IKE SA with this SPI takes children and tasks. False if it is gone already.
+pub(super) fn take_over(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    spi: IkeSpi,
+) -> bool {
+    if established.standing == Standing::Superseded {
+        return true;
+    }
+    let Some(mut session) = ctx.shared.sessions.remove(&spi) else { return false };
+    let mut taken = false;
+    if let Phase::Established(new) = &mut session.phase {
+        hand_over((core, established), (&session.core, new), ctx);
+        taken = true;
+    }
+    ctx.shared.insert(session);
+    taken
+}
+
+/// The peer uses a new IKE SA of its making while our own rekey is still unanswered: it has settled on this one.
+pub(super) fn adopt(new: &mut Established, new_core: &Core, ctx: &mut Context<'_>) {
+    let spi = new_core.local_spi();
+    let is_old = |session: &Session| {
+        session.established().is_some_and(|old| {
+            let Some(Pending::Ike(pending)) = &old.pending else { return false };
+            pending.collision.as_ref().is_some_and(|collision| collision.spi == spi)
+        })
+    };
+    let sessions = &ctx.shared.sessions;
+    let Some(old) = sessions.iter().find(|(_, it)| is_old(it)).map(|(spi, _)| *spi) else { return };
+    let Some(mut session) = ctx.shared.sessions.remove(&old) else { return };
+    if let Phase::Established(old) = &mut session.phase {
+        hand_over((&session.core, old), (new_core, new), ctx);
+    }
+    ctx.shared.insert(session);
+}
+
+fn hand_over(
+    (old_core, old): (&Core, &mut Established),
+    (new_core, new): (&Core, &mut Established),
+    ctx: &mut Context<'_>,
+) {
+    for child in old.children.take() {
+        new.children.add(child);
+    }
+    for (from, task) in old.tasks.take() {
+        new.tasks.push(from, task);
+    }
+    new.standing = Standing::InUse;
+    new.expires_at = new.connection.lifetime.hard.map(|wait| ctx.now + wait);
+    old.standing = Standing::Superseded;
+    old.rekey_at = None;
+    old.expires_at = Some(ctx.now + PATIENCE);
+    let connection = new.connection.name.clone();
+    ctx.event(Event::IkeSaRekeyed { connection, old: old_core.id, new: new_core.id });
+}
+
+pub(super) fn answer(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    body: &Body<'_>,
+    draft: &mut Draft,
+) {
+    // RFC 7296 §2.25.2: not while a child is being made, rekeyed or closed here, nor twice at once.
+    let busy = match &established.pending {
+        Some(Pending::Child(_) | Pending::DeleteChild(..) | Pending::DeleteIke(_)) => true,
+        Some(Pending::Ike(pending)) => pending.collision.is_some(),
+        Some(Pending::Notice) | None => false,
+    };
+    if busy || established.standing != Standing::InUse {
+        draft.notify(NotifyType::TemporaryFailure, &[]);
+        return;
+    }
+    if let Err(error) = make(established, core, ctx, body, draft) {
+        let (kind, data) = error.notification();
+        draft.notify(kind, &data);
+        let connection = Some(established.connection.name.clone());
+        ctx.failed(connection, None, Some(core.id), core.path.remote, error);
+    }
+}
+
+fn make(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    body: &Body<'_>,
+    draft: &mut Draft,
+) -> Result<(), IkeError> {
+    let missing = |payload| IkeError::Missing { exchange: ExchangeType::CreateChildSa, payload };
+    let peer_nonce = body.nonce.ok_or_else(|| missing("Ni"))?;
+    let offered = body.key_exchange.ok_or_else(|| missing("KE"))?;
+    let choice = select(&body.offers(), &established.connection.proposals, KeyExchanges::Negotiated)?;
+    let Some(SaSpi::Ike(peer_spi)) = body.spi_of(choice.number) else { return Err(missing("SPI")) };
+    let group = choice.key_exchange().and_then(|group| Group::try_from(group).ok());
+    let group = group.ok_or_else(|| IkeError::Unusable(choice.name()))?;
+    if offered.group != group.number() {
+        draft.notify(NotifyType::InvalidKePayload, &group.number().to_be_bytes());
+        return Ok(());
+    }
+    let own = KeyExchange::respond(group, offered.public, ctx.random)?;
+    let spi = ctx.ike_spi();
+    let nonces = NoncePair { initiator: peer_nonce.to_vec(), responder: ctx.nonce() };
+    let fresh = Fresh {
+        role: Role::Responder,
+        spis: (*peer_spi, spi),
+        choice: &choice,
+        nonces: &nonces,
+        shared: &own.secret,
+    };
+    let (new_core, mut new) = successor(established, core, ctx, &fresh)?;
+    // Should nobody ever speak of it again.
+    new.expires_at = Some(ctx.now + PATIENCE);
+    draft.choice(&choice, SaSpi::Ike(spi)).nonce(&nonces.responder).key_exchange(group.number(), &own.public);
+    let session = Session::new(new_core, Phase::Established(Box::new(new)), &ctx.shared.config);
+    ctx.shared.insert(session);
+    if let Some(Pending::Ike(pending)) = &mut established.pending {
+        pending.collision = Some(IkeCollision { nonces, spi });
+    } else {
+        take_over(established, core, ctx, spi);
+    }
+    Ok(())
+}

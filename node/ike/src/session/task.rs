@@ -1,0 +1,146 @@
+//! What an established IKE SA has to do, one request after the other, and what each request waits for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::{ChildConfig, TrafficSelector};
+use crate::crypto::KeyExchange;
+use crate::output::{ChildSaId, DeleteReason};
+use crate::wire::IkeSpi;
+
+/// A request to be made.
+#[derive(Debug, Clone)]
+pub(crate) enum Task {
+    CreateChild(Arc<ChildConfig>),
+    RekeyChild(ChildSaId),
+    DeleteChild(ChildSaId, DeleteReason),
+    RekeyIke,
+    /// Deletes a child that the peer made, and that this side never had, by the SPI meant for it.
+    Disown(u32),
+    DeleteIke(DeleteReason),
+    Liveness,
+}
+
+/// The request that is on its way.
+pub(crate) enum Pending {
+    Child(Box<PendingChild>),
+    DeleteChild(ChildSaId, DeleteReason),
+    Ike(Box<PendingIke>),
+    DeleteIke(DeleteReason),
+    /// Whatever the answer says, it changes nothing: a sign of life, or a child disowned.
+    Notice,
+}
+
+/// CREATE_CHILD_SA for a child SA.
+pub(crate) struct PendingChild {
+    pub(crate) config: Arc<ChildConfig>,
+    /// The child that the new one is to take the place of.
+    pub(crate) rekeys: Option<ChildSaId>,
+    pub(crate) inbound_spi: u32,
+    /// As asked for.
+    pub(crate) local_ts: Vec<TrafficSelector>,
+    pub(crate) remote_ts: Vec<TrafficSelector>,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) exchange: Option<KeyExchange>,
+    /// How often the peer has asked for another group.
+    pub(crate) retries: u8,
+    /// The peer rekeyed the same child meanwhile (RFC 7296 §2.8.1).
+    pub(crate) collision: Option<NoncePair>,
+    /// SPIs of deletes that this side knew nothing of: the peer may delete the child before its answer arrives.
+    pub(crate) deleted_early: Vec<u32>,
+}
+
+/// CREATE_CHILD_SA for the IKE SA.
+pub(crate) struct PendingIke {
+    pub(crate) spi: IkeSpi,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) exchange: KeyExchange,
+    /// How often the peer has asked for another group.
+    pub(crate) retries: u8,
+    /// The peer rekeyed it meanwhile (RFC 7296 §2.8.2).
+    pub(crate) collision: Option<IkeCollision>,
+}
+
+pub(crate) struct IkeCollision {
+    pub(crate) nonces: NoncePair,
+    /// This side's SPI of the IKE SA that the peer's request made.
+    pub(crate) spi: IkeSpi,
+}
+
+/// The nonces of one exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoncePair {
+    pub(crate) initiator: Vec<u8>,
+    pub(crate) responder: Vec<u8>,
+}
+
+impl NoncePair {
+    fn lowest(&self) -> &[u8] {
+        (&self.initiator).min(&self.responder)
+    }
+
+    /// The SA of the exchange with the lowest of the four nonces is closed (RFC 7296 §2.8.1, octet by octet).
+    pub(crate) fn loses_against(&self, other: &Self) -> bool {
+        self.lowest() < other.lowest()
+    }
+}
+
+/// Requests to be made, in their order, each from its time on.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(VecDeque<(Instant, Task)>);
+
+impl Tasks {
+    pub(crate) fn push(&mut self, from: Instant, task: Task) {
+        self.0.push_back((from, task));
+    }
+
+    /// Ahead of all others.
+    pub(crate) fn push_first(&mut self, from: Instant, task: Task) {
+        self.0.push_front((from, task));
+    }
+
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Task> {
+        let at = self.0.iter().position(|(from, _)| *from <= now)?;
+        self.0.remove(at).map(|(_, task)| task)
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.0.iter().map(|(from, _)| *from).min()
+    }
+
+    pub(crate) fn take(&mut self) -> VecDeque<(Instant, Task)> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_exchange_with_the_lowest_nonce_loses() {
+        let pair = |initiator: &[u8], responder: &[u8]| NoncePair {
+            initiator: initiator.to_vec(),
+            responder: responder.to_vec(),
+        };
+        assert!(pair(&[5, 5], &[1, 9]).loses_against(&pair(&[1, 10], &[9, 9])));
+        assert!(!pair(&[1, 10], &[9, 9]).loses_against(&pair(&[5, 5], &[1, 9])));
+        assert!(pair(&[1], &[9]).loses_against(&pair(&[1, 0], &[9])), "a prefix is the lower one");
+    }
+
+    #[test]
+    fn a_task_that_must_wait_holds_up_no_other() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut tasks = Tasks::default();
+        tasks.push(later, Task::RekeyIke);
+        tasks.push(now, Task::Liveness);
+        assert!(matches!(tasks.next(now), Some(Task::Liveness)));
+        assert!(tasks.next(now).is_none());
+        assert_eq!(tasks.due(), Some(later));
+        assert!(matches!(tasks.next(later), Some(Task::RekeyIke)));
+    }
+}

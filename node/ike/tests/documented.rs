@@ -1,0 +1,45 @@
+//! The conformance table names tests; each of them exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A test's name reads as a sentence; code spans of other kinds have fewer words.
+const LEAST_UNDERSCORES: usize = 2;
+
+#[test]
+fn every_test_that_the_conformance_table_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/ikev2.md")).expect("the page is committed");
+    let spans = page.split('`').skip(1).step_by(2);
+    let named: BTreeSet<&str> = spans.filter(|span| is_test(span)).collect();
+    assert!(named.len() > 50, "the page names {} tests", named.len());
+
+    let mut known = BTreeSet::new();
+    for folder in ["node/ike/src", "node/ike/tests", "tests/interop/tests/strongswan"] {
+        tests_below(&root.join(folder), &mut known);
+    }
+    let missing: Vec<_> = named.iter().filter(|name| !known.contains(**name)).collect();
+    assert!(missing.is_empty(), "docs/ikev2.md names tests that are gone: {missing:#?}");
+}
+
+fn is_test(span: &str) -> bool {
+    span.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+        && span.matches('_').count() >= LEAST_UNDERSCORES
+}
+
+/// The functions behind `#[test]`.
+fn tests_below(folder: &Path, known: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.is_dir() {
+            tests_below(&path, known);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).expect("sources are text");
+            for after in source.split("#[test]").skip(1) {
+                let name = after.split("fn ").nth(1).and_then(|rest| rest.split('(').next());
+                known.extend(name.map(str::to_owned));
+            }
+        }
+    }
+}

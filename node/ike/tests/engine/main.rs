@@ -1,0 +1,12 @@
+//! The engine against itself, in memory, under a clock and a link of our own.
+
+#[cfg(test)]
+mod authentication;
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod pair;
+#[cfg(test)]
+mod rekey;
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,69 @@
+//! Two ends that do whatever comes to mind over a bad link: after quiet they hold the same SAs with the same keys.
+
+use twinmesh_ike::{Command, EngineConfig, Retransmission};
+
+use crate::pair::{Dice, Link, Node, Pair, connection, flip, voice};
+
+const SEEDS: u64 = 3_000;
+
+fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
+    let pick = |dice: &mut Dice, count: usize| usize::try_from(dice.below(count as u64)).unwrap();
+    let ike = |dice: &mut Dice| (!node.ike.is_empty()).then(|| node.ike[pick(dice, node.ike.len())]);
+    let child = |dice: &mut Dice| {
+        let children: Vec<_> = node.esp.keys().copied().collect();
+        (!children.is_empty()).then(|| children[pick(dice, children.len())])
+    };
+    Some(match dice.below(10) {
+        0 => Command::RekeyIke { ike_sa: ike(dice)? },
+        1..=4 => Command::RekeyChild { child_sa: child(dice)? },
+        5 | 6 => Command::TerminateChild { child_sa: child(dice)? },
+        7 | 8 => {
+            let child = if dice.below(2) == 0 { "lan" } else { "voice" };
+            Command::CreateChild { connection: "site".into(), child: child.into() }
+        }
+        _ => Command::CheckLiveness { ike_sa: ike(dice)? },
+    })
+}
+
+fn simulate(seed: u64) {
+    let mut left = connection();
+    left.children.push(voice());
+    // Patient enough that no exchange is ever given up.
+    let retransmission = Retransmission { tries: 30, ..Retransmission::default() };
+    let config = EngineConfig { retransmission, ..EngineConfig::default() };
+    let mut pair = Pair::of(left.clone(), flip(&left), config, seed);
+    pair.initiate();
+    pair.run_secs(1);
+    let mut dice = Dice::new(seed ^ 0x5eed);
+    pair.link = Link { loss: dice.below(30), duplication: dice.below(30), ..Link::BAD };
+    for _ in 0..12 {
+        for by_left in [true, false] {
+            if dice.below(3) == 0 {
+                continue;
+            }
+            let node = if by_left { &pair.left } else { &pair.right };
+            let Some(command) = random_command(&mut dice, node) else { continue };
+            if by_left {
+                pair.left_does(command);
+            } else {
+                pair.right_does(command);
+            }
+        }
+        let pause = std::time::Duration::from_millis(dice.below(8_000));
+        pair.run(pause);
+    }
+    pair.link = Link::GOOD;
+    pair.run_secs(2_000);
+    pair.assert_agreed();
+    assert!(pair.left.ike.len() == 1, "one IKE SA is left, not {}", pair.left.ike.len());
+    assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
+    assert_eq!(pair.right.engine.poll_timeout(), None, "nothing is left over");
+}
+
+#[test]
+fn after_quiet_both_ends_hold_the_same_sas_with_the_same_keys() {
+    for seed in 1..=SEEDS {
+        let outcome = std::panic::catch_unwind(|| simulate(seed));
+        assert!(outcome.is_ok(), "seed {seed}");
+    }
+}

@@ -1,0 +1,60 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use twinmesh_ike::wire::{
+    ENCRYPTED_PREFIX, FRAGMENT_PREFIX, Message, NON_ESP_MARKER, Payload, PayloadType, ProtectedWriter,
+    WriteError, strip_non_esp_marker, with_non_esp_marker,
+};
+
+use super::header;
+
+proptest! {
+    #[test]
+    fn an_encrypted_message_is_read_back(sealed in vec(any::<u8>(), 0..200)) {
+        let writer = ProtectedWriter::encrypted(&header(), PayloadType::Notify, sealed.len()).unwrap();
+        let additional = writer.additional_data().to_vec();
+        let datagram = writer.finish(&sealed).unwrap();
+        prop_assert_eq!(additional, &datagram[..ENCRYPTED_PREFIX]);
+        let payloads: Vec<_> = Message::parse(&datagram).unwrap().payloads().collect();
+        let [Ok(Payload::Encrypted(read))] = payloads.as_slice() else { panic!("{payloads:?}") };
+        prop_assert_eq!(read.first, PayloadType::Notify);
+        prop_assert_eq!(read.body, &sealed);
+        prop_assert_eq!(&datagram[read.range.clone()], &sealed);
+    }
+
+    #[test]
+    fn a_fragment_is_read_back(sealed in vec(any::<u8>(), 0..200), total in 1_u16.., number: prop::sample::Index) {
+        let number = u16::try_from(number.index(total.into())).unwrap() + 1;
+        let writer =
+            ProtectedWriter::fragment(&header(), PayloadType::IdInitiator, number, total, sealed.len()).unwrap();
+        let additional = writer.additional_data().to_vec();
+        let datagram = writer.finish(&sealed).unwrap();
+        prop_assert_eq!(additional, &datagram[..FRAGMENT_PREFIX]);
+        let payloads: Vec<_> = Message::parse(&datagram).unwrap().payloads().collect();
+        let [Ok(Payload::EncryptedFragment(read))] = payloads.as_slice() else { panic!("{payloads:?}") };
+        let first = if number == 1 { PayloadType::IdInitiator } else { PayloadType::NoNextPayload };
+        prop_assert_eq!((read.first, read.number, read.total), (first, number, total));
+        prop_assert_eq!(&datagram[read.range.clone()], &sealed);
+        prop_assert_eq!(read.body, &sealed);
+    }
+}
+
+#[test]
+fn a_sealed_part_of_another_length_is_refused() {
+    let writer = || ProtectedWriter::encrypted(&header(), PayloadType::Notify, 8).unwrap();
+    assert_eq!(writer().finish(&[0; 7]), Err(WriteError::SealedLength));
+    assert_eq!(writer().finish(&[0; 9]), Err(WriteError::SealedLength));
+    let longest = |length| ProtectedWriter::encrypted(&header(), PayloadType::Notify, length);
+    assert!(longest(65_531).is_ok());
+    assert_eq!(longest(65_532).unwrap_err(), WriteError::PayloadTooLong);
+    assert_eq!(longest(usize::MAX).unwrap_err(), WriteError::PayloadTooLong);
+}
+
+#[test]
+fn ike_is_told_from_esp_by_four_zero_bytes() {
+    let marked = with_non_esp_marker(b"message");
+    assert_eq!(marked.strip_prefix(&NON_ESP_MARKER), Some(b"message".as_slice()));
+    assert_eq!(strip_non_esp_marker(&marked), Some(b"message".as_slice()));
+    assert_eq!(strip_non_esp_marker(&[0xff]), None, "a keepalive");
+    assert_eq!(strip_non_esp_marker(&[0, 0, 1, 0, 9, 9]), None, "ESP with SPI 256");
+    assert_eq!(strip_non_esp_marker(&[0, 0, 0]), None);
+}

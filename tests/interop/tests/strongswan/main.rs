@@ -1,0 +1,9 @@
+//! twinmesh and strongSwan's charon join sites in the lab.
+
+mod among_charons;
+mod changes;
+mod messages;
+mod ours;
+mod pair;
+mod refusals;
+mod tunnels;
