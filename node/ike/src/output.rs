@@ -82,6 +82,10 @@ pub enum Event {
         connection: Arc<str>,
         old: IkeSaId,
         new: IkeSaId,
+        /// Whether this end is the new IKE SA's initiator: whoever began the rekey is.
+        initiator: bool,
+        initiator_spi: u64,
+        responder_spi: u64,
     },
     IkeSaDeleted {
         connection: Arc<str>,

@@ -117,7 +117,14 @@ fn hand_over(
     old.rekey_at = None;
     old.expires_at = Some(ctx.now + PATIENCE);
     let connection = new.connection.name.clone();
-    ctx.event(Event::IkeSaRekeyed { connection, old: old_core.id, new: new_core.id });
+    ctx.event(Event::IkeSaRekeyed {
+        connection,
+        old: old_core.id,
+        new: new_core.id,
+        initiator: new_core.role == Role::Initiator,
+        initiator_spi: u64::from_be_bytes(new_core.spi_initiator.0),
+        responder_spi: u64::from_be_bytes(new_core.spi_responder.0),
+    });
 }
 
 pub(super) fn answer(

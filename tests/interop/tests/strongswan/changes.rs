@@ -40,6 +40,14 @@ fn charon_rekeys_child_and_ike_sa_under_traffic_and_no_packet_is_lost() {
             charon.swanctl(&["--rekey", "--ike", NORTH.host])?;
             ike_spis_change(&charon, &old_ike, PATIENCE)?;
             charon.settles_with(1)?;
+            // charon writes them as 0123456789abcdef_i* fedcba9876543210_r.
+            let theirs = charon.ike_spis()?;
+            ours.is_within(PATIENCE, "the new IKE SA", |state| {
+                let sa = &state["ike_sa"];
+                let spis =
+                    [&sa["initiator_spi"], &sa["responder_spi"]].map(|spi| spi.as_str().unwrap_or("-"));
+                spis.iter().all(|spi| theirs.contains(spi)) && sa["initiator"] == false
+            })?;
         }
         let report = stream.finish()?;
         ensure!(report.sent > 120 && report.lost == 0, "{report:?}");

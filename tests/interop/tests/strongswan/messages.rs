@@ -18,7 +18,6 @@ fn large_certificates_cross_a_narrow_path_in_fragments() {
         for (connection, key) in connections.iter_mut().zip(keys) {
             connection.authentication = key;
         }
-        "send_cert = always".clone_into(&mut connections[1].options);
         let [mine, theirs] = connections;
         let charon = Charon::start(mesh, SOUTH.host, &[theirs])?;
         let ours = Ours::start(mesh, NORTH)?;

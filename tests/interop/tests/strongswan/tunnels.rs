@@ -147,8 +147,6 @@ fn certificates_and_raw_public_keys_prove_both_sides_in_both_roles() {
                 let mut connections = [connection(mesh, NORTH, SOUTH)?, connection(mesh, SOUTH, NORTH)?];
                 connections[0].authentication = mine;
                 connections[1].authentication = theirs;
-                // Even to a peer that does not ask for it.
-                "send_cert = always".clone_into(&mut connections[1].options);
                 let [mine, theirs] = connections;
                 charon.load(&[theirs])?;
                 for start in [Start::Initiate, Start::Answer] {

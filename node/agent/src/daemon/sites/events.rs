@@ -16,7 +16,14 @@ impl Agent {
     pub(super) fn handle_ike_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::IkeSaEstablished(link) => self.ike_sa_established(link, now),
-            Event::IkeSaRekeyed { connection, old, new } => self.ike_sa_rekeyed(&connection, old, new, now),
+            Event::IkeSaRekeyed { connection, old, new, initiator, initiator_spi, responder_spi } => {
+                if let Some(standing) = self.sites.standing(&connection, old) {
+                    standing.link.initiator = initiator;
+                    standing.link.initiator_spi = initiator_spi;
+                    standing.link.responder_spi = responder_spi;
+                }
+                self.ike_sa_rekeyed(&connection, old, new, now);
+            }
             Event::IkeSaDeleted { connection, ike_sa, reason } => {
                 self.ike_sa_deleted(&connection, ike_sa, reason, now);
             }
