@@ -157,8 +157,10 @@ fn tunnel_mode_routes_the_subnets_and_a_batch_is_added_whole_or_not_at_all() {
 
     must_add(&a, &tunnel(1, "lifetime.soft.packets = 2\nlifetime.hard.packets = 5"));
     must_add(&b, &tunnel(2, ""));
-    let routes = kernel(&a);
-    assert!(routes.contains("10.2.0.0/16 proto static src 10.1.0.1"), "{routes}");
+    // The daemon hears of the machine's addresses from the kernel, maybe a moment after the SA was added.
+    until("the route with the address of this side's subnet", || {
+        kernel(&a).contains("10.2.0.0/16 proto static src 10.1.0.1").then_some(())
+    });
     a.namespace.must("ip addr del 10.1.0.1/32 dev eth0");
     until("a route that does not need the address", || (!kernel(&a).contains("src 10.1.0.1")).then_some(()));
     a.namespace.must("ip addr add 10.1.0.1/32 dev eth0");
