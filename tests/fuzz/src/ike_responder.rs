@@ -8,8 +8,8 @@ use twinmesh_ike::auth::{
     Credentials, Identity, IdentityPattern, LocalCredential, PreSharedKey, RemoteCredential,
 };
 use twinmesh_ike::config::{
-    ChildConfig, ConnectionConfig, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote, SelectorPair,
-    StartAction, TrafficSelector,
+    ChildConfig, ConnectionConfig, EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote,
+    SelectorPair, StartAction, TrafficSelector,
 };
 use twinmesh_ike::crypto::{Encryption, Group, KeyExchange, Prf, Protection, Role, SaKeys, SkeySeed, Suite};
 use twinmesh_ike::wire::{
@@ -287,7 +287,7 @@ fn connection() -> ConnectionConfig {
         start: StartAction::None,
         lifetime: Lifetime::of_ike(),
         dpd_delay: Some(Duration::from_secs(30)),
-        force_encapsulation: false,
+        encapsulation: EncapsulationPolicy::Auto,
         quirks: Quirks::default(),
     }
 }

@@ -23,8 +23,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use twinmesh_ike::auth::{Credentials, Identity, IdentityPattern, Weakness};
 use twinmesh_ike::config::{
-    ChildConfig, ConnectionConfig, Lifetime, Mode, Proposal, Quirks, Remote, SelectorPair, StartAction,
-    TrafficSelector, Vendor,
+    ChildConfig, ConnectionConfig, EncapsulationPolicy, Lifetime, Mode, Proposal, Quirks, Remote,
+    SelectorPair, StartAction, TrafficSelector, Vendor,
 };
 
 pub use error::{Problem, SiteFileError};
@@ -83,7 +83,7 @@ impl Site {
             lifetime: self.lifetime,
             dpd_delay: self.dpd_delay,
             // The data plane has ESP in UDP only.
-            force_encapsulation: true,
+            encapsulation: EncapsulationPolicy::Udp,
             quirks: self.quirks,
         };
         let preset = self.vendor.map(|vendor| vendor.apply(&mut connection)).unwrap_or_default();

@@ -29,8 +29,7 @@ pub struct ConnectionConfig {
     pub lifetime: Lifetime,
     /// Liveness is checked after so long without a word from the peer (RFC 7296 §2.4).
     pub dpd_delay: Option<Duration>,
-    /// Claims to be behind a NAT, so that ESP goes in UDP in any case.
-    pub force_encapsulation: bool,
+    pub encapsulation: EncapsulationPolicy,
     pub quirks: Quirks,
 }
 
@@ -41,6 +40,19 @@ pub enum Remote {
     At(SocketAddr),
     /// Wherever it comes from: this node only answers.
     Anywhere,
+}
+
+/// How ESP is to travel. Both ends decide: what the one claims of NATs binds the other (RFC 7296 §2.23).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EncapsulationPolicy {
+    /// In UDP where there is a NAT, straight in IP where there is none.
+    #[default]
+    Auto,
+    /// In UDP, as if this side were behind a NAT: firewalls let through what let IKE through. Straight in IP only if
+    /// the peer looks for no NATs, and so knows no UDP encapsulation.
+    Udp,
+    /// Straight in IP, whatever NATs there are: this side does not look for any.
+    Raw,
 }
 
 /// One pair of ESP SAs.

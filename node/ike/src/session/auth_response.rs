@@ -11,10 +11,11 @@ use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::established::{Established, Standing};
+use super::nat::Between;
 use super::secure::Secure;
 use super::{Phase, Session};
 use crate::auth::{Authenticated, Identity};
-use crate::config::{CertificatePolicy, Choice, ConnectionConfig};
+use crate::config::{CertificatePolicy, Choice, ConnectionConfig, EncapsulationPolicy};
 use crate::error::IkeError;
 use crate::wire::{ExchangeType, Header, NotifyType, WireError};
 
@@ -60,6 +61,10 @@ impl AuthAwaited {
         }
         draft.authentication(&auth);
 
+        if connection.encapsulation == EncapsulationPolicy::Raw {
+            // Others might have been meant, for whose sake NATs were looked for.
+            core.between = Between::default();
+        }
         let Self { secure, handshake, .. } = *self;
         if body.has(NotifyType::InitialContact) {
             ctx.forget_peer(&connection.name, authenticated.identity());

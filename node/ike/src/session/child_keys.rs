@@ -12,9 +12,7 @@ use super::translate;
 use crate::config::{ChildConfig, Choice, Mode, TrafficSelector};
 use crate::crypto::SharedSecret;
 use crate::error::IkeError;
-use crate::output::{
-    ChildKeys, ChildSaEstablished, ChildSaId, ChildSpis, Encapsulation, Event, OutboundStart,
-};
+use crate::output::{ChildKeys, ChildSaEstablished, ChildSaId, ChildSpis, Event, OutboundStart};
 
 /// All that both ends have agreed upon for one child SA.
 pub(super) struct Agreed<'a> {
@@ -86,8 +84,6 @@ pub(super) fn install(
         rekey_at: lifetime.soft(moment).map(|wait| ctx.now + wait),
         expires_at: lifetime.hard.map(|wait| ctx.now + wait),
     });
-    let encapsulation =
-        if core.nat.local || core.nat.remote { Encapsulation::Udp } else { Encapsulation::None };
     ctx.event(Event::ChildSaEstablished(Box::new(ChildSaEstablished {
         connection: established.connection.name.clone(),
         child: agreed.config.name.clone(),
@@ -100,7 +96,7 @@ pub(super) fn install(
         mode: agreed.config.mode,
         local_ts: agreed.local_ts,
         remote_ts: agreed.remote_ts,
-        encapsulation,
+        encapsulation: core.between.encapsulation(),
         local: core.path.local,
         remote: core.path.remote,
         rekeyed: agreed.rekeyed,

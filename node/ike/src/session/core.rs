@@ -5,11 +5,12 @@ use std::time::Instant;
 use super::Phase;
 use super::context::{Context, Path};
 use super::draft::Draft;
+use super::nat::Between;
 use super::secure::Secure;
 use super::window::{Answers, Requests};
 use crate::crypto::Role;
 use crate::error::IkeError;
-use crate::output::{Event, IkeSaId, Nat};
+use crate::output::{Event, IkeSaId};
 use crate::wire::{ExchangeType, Flags, Header, IkeSpi, MessageId};
 
 pub(crate) struct Core {
@@ -19,7 +20,7 @@ pub(crate) struct Core {
     pub(crate) spi_initiator: IkeSpi,
     pub(crate) spi_responder: IkeSpi,
     pub(crate) path: Path,
-    pub(crate) nat: Nat,
+    pub(crate) between: Between,
     pub(crate) requests: Requests,
     pub(crate) answers: Answers,
     /// The last authentic message, or ESP.
@@ -97,7 +98,7 @@ impl Core {
         }
         match phase {
             Phase::AuthAwaited(_) => self.path = path,
-            Phase::Established(established) if self.nat.remote && !self.nat.local => {
+            Phase::Established(established) if self.between.nat.remote && !self.between.nat.local => {
                 self.path = path;
                 let connection = established.connection.name.clone();
                 let (local, remote) = (path.local, path.remote);

@@ -87,7 +87,7 @@ impl Established {
             proposal: choice.name(),
             initiator_spi: u64::from_be_bytes(core.spi_initiator.0),
             responder_spi: u64::from_be_bytes(core.spi_responder.0),
-            nat: core.nat,
+            nat: core.between.nat,
         }));
     }
 

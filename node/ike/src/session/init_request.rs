@@ -7,7 +7,7 @@ use super::body::Body;
 use super::context::{Context, NAT_PORT, PLAIN_PORT, Path};
 use super::core::Core;
 use super::draft::Draft;
-use super::nat::detection_hash;
+use super::nat::{Between, tell_addresses};
 use super::secure::Secure;
 use super::translate;
 use super::window::{Answers, Requests};
@@ -16,7 +16,7 @@ use crate::auth::SignatureHashes;
 use crate::config::{ConnectionConfig, KeyExchanges, Remote, check_answer};
 use crate::crypto::{Group, KeyExchange, Protection, Role, SkeySeed};
 use crate::error::IkeError;
-use crate::output::Nat;
+use crate::output::Encapsulation;
 use crate::wire::{ExchangeType, IkeSpi, Message, NotifyType, SaSpi};
 
 /// How often a peer may ask for a cookie or another group.
@@ -52,7 +52,7 @@ pub(crate) fn initiate(
         spi_initiator: ctx.ike_spi(),
         spi_responder: IkeSpi::ZERO,
         path,
-        nat: Nat::default(),
+        between: Between::default(),
         requests: Requests::default(),
         answers: Answers::default(),
         heard: ctx.now,
@@ -86,34 +86,11 @@ pub(super) fn names(connection: &ConnectionConfig) -> String {
     connection.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What both sides of IKE_SA_INIT say of addresses and abilities.
-pub(super) fn abilities(draft: &mut Draft, spis: (IkeSpi, IkeSpi), path: Path, force_encapsulation: bool) {
-    // A hash that fits no address makes the peer see a NAT here, so that ESP goes in UDP.
-    let mut source = detection_hash(spis.0, spis.1, path.local);
-    if force_encapsulation {
-        for byte in &mut source {
-            *byte = !*byte;
-        }
-    }
+/// What both sides of IKE_SA_INIT say of their abilities.
+pub(super) fn abilities(draft: &mut Draft) {
     draft
-        .notify(NotifyType::NatDetectionSourceIp, &source)
-        .notify(NotifyType::NatDetectionDestinationIp, &detection_hash(spis.0, spis.1, path.remote))
         .notify(NotifyType::Ikev2FragmentationSupported, &[])
         .notify(NotifyType::SignatureHashAlgorithms, &SignatureHashes::SUPPORTED.notify_data());
-}
-
-/// Who sits behind a NAT, as the peer's hashes tell (RFC 7296 §2.23). A peer without them knows no UDP encapsulation.
-pub(super) fn detect_nat(body: &Body<'_>, spis: (IkeSpi, IkeSpi), path: Path) -> Nat {
-    let hashes = |kind| body.notifies.iter().filter(move |notify| notify.kind == kind);
-    let unlike = |kind, end| {
-        let hash = detection_hash(spis.0, spis.1, end);
-        let mut given = hashes(kind).peekable();
-        given.peek().is_some() && !given.any(|notify| notify.data == hash)
-    };
-    Nat {
-        local: unlike(NotifyType::NatDetectionDestinationIp, path.local),
-        remote: unlike(NotifyType::NatDetectionSourceIp, path.remote),
-    }
 }
 
 impl InitSent {
@@ -128,7 +105,8 @@ impl InitSent {
             .proposals(&self.connection.proposals, &SaSpi::Empty)
             .key_exchange(self.exchange.group().number(), self.exchange.public())
             .nonce(&self.nonce);
-        abilities(&mut draft, core.spis(), core.path, self.connection.force_encapsulation);
+        tell_addresses(&mut draft, core.spis(), core.path, self.connection.encapsulation);
+        abilities(&mut draft);
         self.message = draft.into_message()?;
         ctx.send(core.path, &self.message);
         core.requests = Requests::default();
@@ -265,9 +243,8 @@ impl InitSent {
         if body.has(NotifyType::Ikev2FragmentationSupported) {
             secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
         }
-        core.nat = detect_nat(body, core.spis(), path);
-        core.nat.local |= connection.force_encapsulation;
-        if core.nat.local || core.nat.remote {
+        core.between = Between::found(body, core.spis(), path, connection.encapsulation);
+        if core.between.encapsulation() == Encapsulation::Udp {
             float(core);
         }
         let peer_hashes = body

@@ -10,7 +10,8 @@ use super::cookie::{Claim, Cookies};
 use super::core::Core;
 use super::draft::Draft;
 use super::half_open::Admission;
-use super::init_request::{abilities, detect_nat};
+use super::init_request::abilities;
+use super::nat::{Between, common_policy, tell_addresses};
 use super::secure::Secure;
 use super::translate;
 use super::window::{Answers, Requests};
@@ -19,7 +20,6 @@ use crate::auth::{CertificateData, SignatureHashes};
 use crate::config::{Choice, ConnectionConfig, KeyExchanges, Remote, select};
 use crate::crypto::{Group, KeyExchange, Protection, Role, SkeySeed};
 use crate::error::IkeError;
-use crate::output::Nat;
 use crate::wire::{ExchangeType, Flags, Header, IkeSpi, Message, NotifyType, SaSpi};
 
 const MOST_CERTIFICATE_REQUESTS: usize = 4;
@@ -137,16 +137,17 @@ fn answer(
         spi_initiator,
         spi_responder,
         path,
-        nat: Nat::default(),
+        between: Between::default(),
         requests: Requests::default(),
         answers: Answers::starting_at(1),
         heard: ctx.now,
         said: ctx.now,
     };
-    let force = candidates.iter().any(|candidate| candidate.force_encapsulation);
+    let policy = common_policy(candidates.iter().map(|candidate| candidate.encapsulation));
     let mut draft = Draft::clear(core.header(ExchangeType::IkeSaInit, 0, true));
     draft.choice(&choice, SaSpi::Empty).key_exchange(group.number(), &own.public).nonce(&nonce_responder);
-    abilities(&mut draft, core.spis(), path, force);
+    tell_addresses(&mut draft, core.spis(), path, policy);
+    abilities(&mut draft);
     draft.notify(NotifyType::ChildlessIkev2Supported, &[]);
     for request in certificate_requests(&candidates) {
         draft.certificate_request(&request);
@@ -164,8 +165,7 @@ fn answer(
         .notify(NotifyType::SignatureHashAlgorithms)
         .map_or(SignatureHashes::NONE, |notify| SignatureHashes::from_notify_data(notify.data));
     // The initiator hashed its SPI and zero, as the responder's was not known.
-    let mut nat = detect_nat(body, (spi_initiator, IkeSpi::ZERO), path);
-    nat.local |= force;
+    let between = Between::found(body, (spi_initiator, IkeSpi::ZERO), path, policy);
     let awaited = AuthAwaited {
         secure,
         candidates,
@@ -183,7 +183,7 @@ fn answer(
     ctx.send(path, &awaited.handshake.response);
     ctx.shared.half_open.enter(path.remote.ip());
     ctx.shared.initiators.insert((path.remote, spi_initiator), spi_responder);
-    let core = Core { nat, ..core };
+    let core = Core { between, ..core };
     Ok(Some(Session::new(core, Phase::AuthAwaited(Box::new(awaited)), &ctx.shared.config)))
 }
 

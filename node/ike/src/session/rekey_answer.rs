@@ -50,7 +50,7 @@ pub(super) fn successor(
         spi_initiator: fresh.spis.0,
         spi_responder: fresh.spis.1,
         path: core.path,
-        nat: core.nat,
+        between: core.between,
         requests: Requests::default(),
         answers: Answers::default(),
         heard: ctx.now,

@@ -78,7 +78,7 @@ impl Established {
     fn deadline(&self, core: &Core, keepalive: std::time::Duration) -> Option<Instant> {
         let idle = self.pending.is_none();
         let liveness = self.connection.dpd_delay.filter(|_| idle).map(|delay| core.heard + delay);
-        let keepalive = core.nat.local.then(|| core.said + keepalive);
+        let keepalive = core.between.needs_keepalive().then(|| core.said + keepalive);
         let tasks = self.tasks.due().filter(|_| idle);
         let children = self.children.iter().filter(|child| child.stage != Stage::Deleting);
         let children = children.flat_map(|child| [child.rekey_at, child.expires_at]).flatten();
@@ -119,7 +119,7 @@ impl Established {
         if silent && self.pending.is_none() {
             self.tasks.push(now, Task::Liveness);
         }
-        if core.nat.local && core.said + ctx.shared.config.keepalive <= now {
+        if core.between.needs_keepalive() && core.said + ctx.shared.config.keepalive <= now {
             ctx.send_keepalive(core.path);
             core.said = now;
         }

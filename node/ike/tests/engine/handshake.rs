@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use twinmesh_ike::config::{Protocol, Remote};
+use twinmesh_ike::config::{ConnectionConfig, EncapsulationPolicy, Protocol, Remote};
 use twinmesh_ike::wire::{ExchangeType, NotifyType};
 use twinmesh_ike::{Command, DeleteReason, Encapsulation, EngineConfig, HalfOpenLimits, IkeError};
 
@@ -217,6 +217,52 @@ fn behind_a_nat_both_ends_move_to_port_4500_and_esp_goes_in_udp() {
     pair.right_does(Command::CheckLiveness { ike_sa });
     pair.run_secs(1);
     assert!(pair.wire.last().unwrap().from.to_string().starts_with("203.0.113.9:30"));
+}
+
+#[test]
+fn without_a_nat_the_policies_of_both_ends_decide_whether_esp_goes_in_udp() {
+    use EncapsulationPolicy::{Auto, Raw, Udp};
+    for (ours, theirs, expected) in [
+        (Auto, Auto, Encapsulation::None),
+        (Udp, Auto, Encapsulation::Udp),
+        (Auto, Udp, Encapsulation::Udp),
+        (Udp, Udp, Encapsulation::Udp),
+        (Raw, Auto, Encapsulation::None),
+        (Auto, Raw, Encapsulation::None),
+        (Raw, Raw, Encapsulation::None),
+        // A peer that looks for no NATs knows no UDP encapsulation.
+        (Udp, Raw, Encapsulation::None),
+        (Raw, Udp, Encapsulation::None),
+    ] {
+        let left = ConnectionConfig { encapsulation: ours, ..connection() };
+        let right = ConnectionConfig { encapsulation: theirs, ..flip(&left) };
+        let mut pair = Pair::of(left, right, EngineConfig::default(), 1);
+        pair.initiate();
+        pair.run_secs(60);
+        pair.assert_agreed();
+        let port = if expected == Encapsulation::Udp { 4500 } else { 500 };
+        for node in [&pair.left, &pair.right] {
+            let (sa, child) = (&node.established[0], &node.children_established[0]);
+            assert_eq!((child.encapsulation, child.local.port()), (expected, port), "{ours:?} {theirs:?}");
+            assert!(!sa.nat.local, "{ours:?} {theirs:?}: nobody is behind a NAT");
+        }
+        let keeps_alive = pair.wire.iter().any(|datagram| datagram.bytes == [0xff]);
+        assert_eq!(keeps_alive, expected == Encapsulation::Udp, "{ours:?} {theirs:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_wants_raw_esp_gets_it_through_a_nat_too() {
+    let left = ConnectionConfig { encapsulation: EncapsulationPolicy::Raw, ..connection() };
+    let right = ConnectionConfig { remote: Remote::Anywhere, ..flip(&left) };
+    let mut pair = Pair::of(left, right, EngineConfig::default(), 1);
+    pair.nat = Some("203.0.113.9:20000".parse().unwrap());
+    pair.initiate();
+    pair.run_secs(1);
+    pair.assert_agreed();
+    for node in [&pair.left, &pair.right] {
+        assert_eq!(node.children_established[0].encapsulation, Encapsulation::None);
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use twinmesh_ike::auth::{Credentials, LocalCredential, PreSharedKey, RemoteCredential};
 use twinmesh_ike::config::{
-    ChildConfig, ConnectionConfig, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote, SelectorPair,
-    StartAction, TrafficSelector,
+    ChildConfig, ConnectionConfig, EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote,
+    SelectorPair, StartAction, TrafficSelector,
 };
 use twinmesh_ike::{
     ChildSaEstablished, ChildSaId, Command, DeleteReason, Engine, EngineConfig, Event, Failed,
@@ -161,7 +161,7 @@ pub(crate) fn connection() -> ConnectionConfig {
         start: StartAction::Start,
         lifetime: Lifetime::UNLIMITED,
         dpd_delay: None,
-        force_encapsulation: false,
+        encapsulation: EncapsulationPolicy::Auto,
         quirks: Quirks::default(),
     }
 }
