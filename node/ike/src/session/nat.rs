@@ -80,16 +80,14 @@ pub(crate) fn tell_addresses(
 }
 
 /// Before the peer has said who it is: the policy that all of these connections can live with.
-pub(crate) fn common_policy(
-    policies: impl Iterator<Item = EncapsulationPolicy> + Clone,
-) -> EncapsulationPolicy {
-    if policies.clone().any(|policy| policy == EncapsulationPolicy::Udp) {
-        EncapsulationPolicy::Udp
-    } else if policies.clone().any(|policy| policy == EncapsulationPolicy::Auto) {
-        EncapsulationPolicy::Auto
-    } else {
-        EncapsulationPolicy::Raw
-    }
+pub(crate) fn common_policy(policies: impl Iterator<Item = EncapsulationPolicy>) -> EncapsulationPolicy {
+    use EncapsulationPolicy::{Auto, Raw, Udp};
+    let stronger = |one, other| match (one, other) {
+        (Udp, _) | (_, Udp) => Udp,
+        (Auto, _) | (_, Auto) => Auto,
+        (Raw, Raw) => Raw,
+    };
+    policies.reduce(stronger).unwrap_or_default()
 }
 
 /// The data of NAT_DETECTION_SOURCE_IP and NAT_DETECTION_DESTINATION_IP: SHA-1 of SPIs, address and port. No secret
