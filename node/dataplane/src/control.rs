@@ -19,6 +19,7 @@ use crate::config::PeerConfig;
 use crate::counters::{Counters, DropReason};
 use crate::error::PeerError;
 use crate::esp_config::{EspConfig, EspError};
+use crate::guard::GuardConfig;
 use crate::path_mtu;
 use crate::sys::Message;
 use crate::table::{PeerSlot, Table};
@@ -104,10 +105,28 @@ impl Control {
     }
 
     pub(crate) fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
+        let now = Instant::now();
+        let guard = config.guard.clone();
         let mut peers = self.peers.lock();
-        peers.table.esp.add(config, Instant::now())?;
+        peers.table.esp.add(config, now)?;
         self.shared.table.store(Arc::new(peers.table.clone()));
+        if let Some(guard) = guard.and_then(|guard| peers.table.esp.guard(&guard)) {
+            self.shared.released.lock().extend(guard.take(now));
+        }
         Ok(())
+    }
+
+    pub(crate) fn set_guard(&self, config: GuardConfig) {
+        let mut peers = self.peers.lock();
+        peers.table.esp.set_guard(config, Instant::now());
+        self.shared.table.store(Arc::new(peers.table.clone()));
+    }
+
+    pub(crate) fn remove_guard(&self, name: &str) -> bool {
+        let mut peers = self.peers.lock();
+        let removed = peers.table.esp.remove_guard(name);
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        removed
     }
 
     pub(crate) fn remove_esp(&self, name: &str) -> bool {

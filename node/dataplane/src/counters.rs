@@ -42,6 +42,8 @@ pub(crate) enum DropReason {
     TunWrite,
     /// A policy forbids the packet.
     Discarded,
+    /// Only an SA may carry the packet, and there is none.
+    NoSa,
     WireGuard(WireGuardDrop),
     /// Inbound, by an SA.
     Esp(EspDrop),
@@ -50,7 +52,7 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    const OWN: [Self; 15] = [
+    const OWN: [Self; 16] = [
         Self::Malformed,
         Self::TooBig,
         Self::NoRoute,
@@ -66,6 +68,7 @@ impl DropReason {
         Self::ReceiveFailed,
         Self::TunWrite,
         Self::Discarded,
+        Self::NoSa,
     ];
     const COUNT: usize = Self::ESP_SEAL + SealError::ALL.len();
     /// Where the slots of each engine begin.
@@ -99,6 +102,7 @@ impl DropReason {
             Self::ReceiveFailed => "receive-failed",
             Self::TunWrite => "tun-write",
             Self::Discarded => "discarded",
+            Self::NoSa => "no-sa",
             Self::WireGuard(reason) => reason.as_str(),
             Self::Esp(reason) => reason.as_str(),
             Self::EspSeal(reason) => reason.as_str(),
@@ -122,6 +126,7 @@ impl DropReason {
             Self::ReceiveFailed => 12,
             Self::TunWrite => 13,
             Self::Discarded => 14,
+            Self::NoSa => 15,
             Self::WireGuard(reason) => Self::WIREGUARD + reason as usize,
             Self::Esp(reason) => Self::ESP + reason as usize,
             Self::EspSeal(reason) => Self::ESP_SEAL + reason as usize,

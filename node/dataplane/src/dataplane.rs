@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use mio::Waker;
+use parking_lot::Mutex;
 use twinmesh_wireguard::{Device, PeerState as EngineState, PublicKey};
 
 use crate::config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
@@ -17,6 +18,7 @@ use crate::counters::{Counters, Sums};
 use crate::error::{PeerError, StartError};
 use crate::esp_config::{EspConfig, EspError, EspStatus};
 use crate::event::Event;
+use crate::guard::{GuardConfig, GuardStatus};
 use crate::status::{PeerState, PeerStatus, Status};
 use crate::table::{PeerSlot, Table};
 use crate::tun::Tun;
@@ -65,6 +67,7 @@ impl Dataplane {
             events,
             mtu: config.mtu,
             mark: config.mark,
+            released: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
@@ -135,9 +138,31 @@ impl Dataplane {
     }
 
     /// Adds an ESP tunnel. Its policies stand before all routes, behind those of tunnels added earlier or of the one
-    /// that it follows.
+    /// that it follows, and right before its guard's. What the guard has kept is sent.
     pub fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
-        self.control.add_esp(config)
+        self.control.add_esp(config)?;
+        if !self.shared.released.lock().is_empty()
+            && let Some(Err(error)) = self.wakers.first().map(Waker::wake)
+        {
+            tracing::error!(%error, "cannot wake a data plane worker");
+        }
+        Ok(())
+    }
+
+    /// Lets traffic pass by ESP tunnels only, or changes what is to become of it while there is none. Guards stand in
+    /// the order in which they were first set.
+    pub fn set_guard(&self, guard: GuardConfig) {
+        self.control.set_guard(guard);
+    }
+
+    /// Ends a guard: its traffic goes by its routes again. False where there was none.
+    pub fn remove_guard(&self, name: &str) -> bool {
+        self.control.remove_guard(name)
+    }
+
+    /// The guards, in their order.
+    pub fn guard_status(&self) -> Vec<GuardStatus> {
+        self.shared.table.load().esp.guard_status()
     }
 
     /// Removes an ESP tunnel and its keys. False where there was none.

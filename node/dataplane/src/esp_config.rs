@@ -28,6 +28,8 @@ pub struct EspConfig {
     /// The tunnel that this one follows: its policies stand right behind that one's, and apply once that one sends
     /// no more.
     pub follows: Option<String>,
+    /// The guard whose traffic it carries: its policies stand right before that one's.
+    pub guard: Option<String>,
     /// How the outer header follows the inner one.
     pub outer: OuterPolicy,
     /// MTU of the path outside the tunnel, until an ICMP error says otherwise.

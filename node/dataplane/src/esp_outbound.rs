@@ -1,7 +1,6 @@
 //! A packet from TUN → policy → sealed by the tunnel's SA → send batch.
 
 use std::iter;
-use std::sync::Arc;
 use std::time::Instant;
 
 use twinmesh_esp::{Action, Flow, Mode, Spd, outer_fields};
@@ -9,16 +8,16 @@ use twinmesh_packet::{Fragments, IcmpError, IpPacket};
 
 use crate::batch::SendBatch;
 use crate::counters::DropReason;
-use crate::esp_tunnel::EspTunnel;
+use crate::esp_tunnel::{EspTunnel, Protection};
 use crate::outbound::{Ports, answer};
 
 /// What the policies say of a packet; nothing of one that has no flow, which then goes by its route.
 pub(crate) fn policy<'t>(
-    policies: &'t Spd<Arc<EspTunnel>>,
+    policies: &'t Spd<Protection>,
     packet: &IpPacket<'_>,
-) -> Option<&'t Action<Arc<EspTunnel>>> {
+) -> Option<(Flow, &'t Action<Protection>)> {
     let flow = Flow::of_packet(packet.bytes()).ok()?;
-    policies.lookup(&flow)
+    Some((flow, policies.lookup(&flow)?))
 }
 
 /// Seals a packet, in fragments if it is too long and its sender allows that (RFC 4301 §8.2.1); they are made in

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use twinmesh_esp::{Action, InboundSa, Mode, OutboundSa, OuterPolicy, PathMtu, Policy, Sadb, Spd, Spi};
 
 use crate::esp_config::{EspConfig, EspError, EspStatus, SaStatus};
+use crate::guard::{Guard, GuardConfig, GuardStatus};
 
 /// UDP header of the encapsulation.
 const UDP_HEADER: usize = 8;
@@ -21,6 +22,7 @@ pub(crate) struct EspTunnel {
     pub(crate) outbound: OutboundSa,
     pub(crate) local: Option<IpAddr>,
     pub(crate) outer: OuterPolicy,
+    guard: Option<String>,
     remote: ArcSwap<SocketAddr>,
     follow_remote: bool,
     path_mtu: Mutex<PathMtu>,
@@ -49,6 +51,7 @@ impl EspTunnel {
             outbound: OutboundSa::new(config.outbound, &config.outbound_key, now)?,
             local: config.local,
             outer: config.outer,
+            guard: config.guard,
             remote: ArcSwap::from_pointee(config.remote),
             follow_remote: config.follow_remote,
             retired: AtomicBool::new(false),
@@ -124,18 +127,27 @@ impl EspTunnel {
     }
 }
 
+/// What a policy leads to.
+pub(crate) enum Protection {
+    Tunnel(Arc<EspTunnel>),
+    /// A tunnel is needed, and there is none.
+    Guard(Arc<Guard>),
+}
+
 /// All ESP tunnels of a node: one persistent snapshot, as the rest of the table.
 #[derive(Clone)]
 pub(crate) struct EspTable {
     sadb: Sadb<EspTunnel>,
-    policies: Arc<Spd<Arc<EspTunnel>>>,
-    /// In the order of their policies: as they were added, but each behind the one that it follows.
+    policies: Arc<Spd<Protection>>,
+    /// As they were added, but each behind the one that it follows.
     tunnels: Vec<Arc<EspTunnel>>,
+    /// As they were set.
+    guards: Vec<Arc<Guard>>,
 }
 
 impl Default for EspTable {
     fn default() -> Self {
-        Self { sadb: Sadb::new(), policies: Arc::new(Spd::new(Vec::new())), tunnels: Vec::new() }
+        Self { sadb: Sadb::new(), policies: Arc::default(), tunnels: Vec::new(), guards: Vec::new() }
     }
 }
 
@@ -145,8 +157,8 @@ impl EspTable {
     }
 
     /// The policies, unless there are none: then no packet need be looked at.
-    pub(crate) fn policies(&self) -> Option<&Spd<Arc<EspTunnel>>> {
-        (!self.tunnels.is_empty()).then_some(&self.policies)
+    pub(crate) fn policies(&self) -> Option<&Spd<Protection>> {
+        (!self.tunnels.is_empty() || !self.guards.is_empty()).then_some(&self.policies)
     }
 
     pub(crate) fn tunnels(&self) -> &[Arc<EspTunnel>] {
@@ -193,17 +205,61 @@ impl EspTable {
         true
     }
 
+    /// Sets a guard, or makes the one of that name be as given, in its place.
+    pub(crate) fn set_guard(&mut self, config: GuardConfig, now: Instant) {
+        let former = self.guards.iter_mut().find(|guard| guard.name == config.name);
+        match former {
+            Some(former) if former.selectors == config.selectors => return former.act(config.action),
+            Some(former) => *former = Arc::new(Guard::new(config, Some(former), now)),
+            None => self.guards.push(Arc::new(Guard::new(config, None, now))),
+        }
+        self.publish_policies();
+    }
+
+    pub(crate) fn remove_guard(&mut self, name: &str) -> bool {
+        let before = self.guards.len();
+        self.guards.retain(|guard| guard.name != name);
+        self.publish_policies();
+        self.guards.len() < before
+    }
+
+    pub(crate) fn guard(&self, name: &str) -> Option<&Arc<Guard>> {
+        self.guards.iter().find(|guard| guard.name == name)
+    }
+
+    pub(crate) fn guard_status(&self) -> Vec<GuardStatus> {
+        self.guards.iter().map(|guard| guard.status()).collect()
+    }
+
     fn place(&self, name: &str) -> Option<usize> {
         self.tunnels.iter().position(|tunnel| tunnel.name == name)
     }
 
+    /// Tunnels without a guard first; then each guard behind its own tunnels, so that it depends on the guards' order
+    /// alone which of two that overlap has the traffic, and not on who is up.
     fn publish_policies(&mut self) {
-        let policy = |tunnel: &Arc<EspTunnel>| Policy {
-            selectors: tunnel.outbound.parameters().selectors.clone(),
-            action: Action::Protect(Arc::clone(tunnel)),
+        let sending = |guard: Option<&str>| {
+            let known = guard.map(str::to_owned);
+            let guards = &self.guards;
+            self.tunnels.iter().filter(move |tunnel| {
+                let own =
+                    tunnel.guard.as_ref().filter(|name| guards.iter().any(|guard| guard.name == **name));
+                own == known.as_ref() && !tunnel.retired.load(Ordering::Relaxed)
+            })
         };
-        let sending = self.tunnels.iter().filter(|tunnel| !tunnel.retired.load(Ordering::Relaxed));
-        self.policies = Arc::new(Spd::new(sending.map(policy).collect()));
+        let tunnel = |tunnel: &Arc<EspTunnel>| Policy {
+            selectors: tunnel.outbound.parameters().selectors.clone(),
+            action: Action::Protect(Protection::Tunnel(Arc::clone(tunnel))),
+        };
+        let guarded = self.guards.iter().flat_map(|guard| {
+            let last = Policy {
+                selectors: guard.selectors.clone(),
+                action: Action::Protect(Protection::Guard(Arc::clone(guard))),
+            };
+            sending(Some(&guard.name)).map(tunnel).chain([last])
+        });
+        let policies = sending(None).map(tunnel).chain(guarded).collect();
+        self.policies = Arc::new(Spd::new(policies));
     }
 
     pub(crate) fn status(&self, now: Instant) -> Vec<EspStatus> {

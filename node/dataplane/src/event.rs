@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use twinmesh_esp::Flow;
 use twinmesh_wireguard::PublicKey;
 
 /// Reported from a worker thread, which waits for the receiver: it must be quick. It may call the data plane,
@@ -18,4 +19,6 @@ pub enum Event {
     PeerUp { peer: PublicKey, endpoint: SocketAddr },
     /// The peer was heard from a new address.
     EndpointChanged { peer: PublicKey, endpoint: SocketAddr },
+    /// A packet waits for a tunnel of this guard's: its addresses, protocol and ports.
+    Wanted { guard: String, flow: Flow },
 }

@@ -28,6 +28,7 @@ mod esp_inbound;
 mod esp_outbound;
 mod esp_tunnel;
 mod event;
+mod guard;
 mod holder;
 mod inbound;
 mod outbound;
@@ -46,6 +47,7 @@ pub use dataplane::Dataplane;
 pub use error::{PeerError, StartError};
 pub use esp_config::{EspConfig, EspError, EspStatus, SaStatus};
 pub use event::Event;
+pub use guard::{GuardAction, GuardConfig, GuardStatus};
 pub use ipnet::IpNet;
 pub use status::{PeerState, PeerStatus, Status, Totals};
 /// The words of SAs: suites, selectors, lifetimes.

@@ -1,18 +1,21 @@
-//! TUN → policy or route → ESP tunnel or WireGuard peer → seal → UDP, a batch at a time.
+//! TUN → policy or route → ESP tunnel, guard or WireGuard peer → seal → UDP, a batch at a time.
 
 use std::io;
 use std::iter;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
-use twinmesh_esp::Action;
+use twinmesh_esp::{Action, Flow};
 use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, write_error};
 use twinmesh_wireguard::{Destination, Peer, Sealed, Transmit};
 
 use crate::batch::{PacketBatch, SendBatch};
 use crate::counters::{Counters, DropReason};
 use crate::esp_outbound;
-use crate::esp_tunnel::EspTunnel;
+use crate::esp_tunnel::{EspTunnel, Protection};
+use crate::event::Event;
+use crate::guard::{Guard, Met};
+use crate::inbound::Events;
 use crate::table::{PeerSlot, Table};
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
@@ -31,6 +34,19 @@ pub(crate) struct Outbound {
     /// For the fragments of a packet that an ESP tunnel cannot carry whole.
     fragment: Box<[u8]>,
     mtu: u16,
+    news: Vec<Event>,
+}
+
+/// What the handling of each packet shares.
+struct Pass<'t, 'p> {
+    table: &'t Table,
+    fragment: &'p mut [u8],
+    mtu: u16,
+    news: &'p mut Vec<Event>,
+    sends: &'p mut SendBatch,
+    held: Held<'t>,
+    ports: Ports<'p>,
+    now: Instant,
 }
 
 impl Outbound {
@@ -40,58 +56,104 @@ impl Outbound {
             packets: PacketBatch::new(usize::from(mtu) + 1),
             fragment: vec![0; usize::from(mtu)].into(),
             mtu,
+            news: Vec::new(),
         }
     }
 
     /// Carries one batch; true when the device has no more.
-    pub(crate) fn run(&mut self, table: &Table, sends: &mut SendBatch, ports: Ports<'_>) -> io::Result<bool> {
+    pub(crate) fn run(
+        &mut self,
+        table: &Table,
+        events: &Events,
+        sends: &mut SendBatch,
+        ports: Ports<'_>,
+    ) -> io::Result<bool> {
         let drained = self.packets.fill(ports.tun)?;
-        let now = Instant::now();
-        let mut held = Held::default();
-        for bytes in self.packets.iter() {
-            let Some((packet, way)) = self.destination(bytes, table, ports) else { continue };
-            match way {
-                Way::WireGuard(slot) => match held.take(slot) {
-                    Some(peer) => seal(peer, packet.bytes(), sends, ports, now),
-                    None => ports.counters.dropped(DropReason::PeerRemoved),
-                },
-                Way::Esp(tunnel) => {
-                    esp_outbound::seal(tunnel, &packet, &mut self.fragment, sends, ports, now);
-                }
-            }
-        }
-        drop(held);
-        sends.flush(ports.udp, ports.counters);
+        let Self { packets, fragment, mtu, news } = self;
+        let pass = Pass::new(table, fragment, *mtu, news, sends, ports);
+        pass.carry_all(packets.iter(), events);
         Ok(drained)
     }
 
-    /// Finds whose packet it is; answers with ICMP if it can go nowhere.
-    fn destination<'a, 't>(
-        &self,
-        bytes: &'a [u8],
-        table: &'t Table,
+    /// Carries packets that had been kept, as if the device had just given them.
+    pub(crate) fn run_released(
+        &mut self,
+        packets: &[Box<[u8]>],
+        table: &Table,
+        events: &Events,
+        sends: &mut SendBatch,
         ports: Ports<'_>,
-    ) -> Option<(IpPacket<'a>, Way<'t>)> {
+    ) {
+        let Self { fragment, mtu, news, .. } = self;
+        let pass = Pass::new(table, fragment, *mtu, news, sends, ports);
+        pass.carry_all(packets.iter().map(AsRef::as_ref), events);
+    }
+}
+
+impl<'t, 'p> Pass<'t, 'p> {
+    fn new(
+        table: &'t Table,
+        fragment: &'p mut [u8],
+        mtu: u16,
+        news: &'p mut Vec<Event>,
+        sends: &'p mut SendBatch,
+        ports: Ports<'p>,
+    ) -> Self {
+        Self { table, fragment, mtu, news, sends, held: Held::default(), ports, now: Instant::now() }
+    }
+
+    fn carry_all<'a>(mut self, packets: impl Iterator<Item = &'a [u8]>, events: &Events) {
+        for bytes in packets {
+            self.carry(bytes);
+        }
+        let Self { news, sends, held, ports, .. } = self;
+        // Not before the last peer's lock is released: the receiver may call back.
+        drop(held);
+        news.drain(..).for_each(|event| events(event));
+        sends.flush(ports.udp, ports.counters);
+    }
+
+    fn carry(&mut self, bytes: &[u8]) {
+        let Some((packet, way)) = self.destination(bytes) else { return };
+        let Self { fragment, sends, held, ports, now, .. } = self;
+        match way {
+            Way::WireGuard(slot) => match held.take(slot) {
+                Some(peer) => seal(peer, packet.bytes(), sends, *ports, *now),
+                None => ports.counters.dropped(DropReason::PeerRemoved),
+            },
+            Way::Esp(tunnel) => esp_outbound::seal(tunnel, &packet, fragment, sends, *ports, *now),
+        }
+    }
+
+    /// Finds whose packet it is; answers with ICMP if it can go nowhere.
+    fn destination<'a>(&mut self, bytes: &'a [u8]) -> Option<(IpPacket<'a>, Way<'t>)> {
+        let ports = self.ports;
         if bytes.len() > usize::from(self.mtu) {
-            self.answer_too_big(bytes, ports);
+            self.answer_too_big(bytes);
             return None;
         }
         let Ok(packet) = IpPacket::parse(bytes) else {
             ports.counters.dropped(DropReason::Malformed);
             return None;
         };
-        if let Some(policies) = table.esp.policies() {
+        if let Some(policies) = self.table.esp.policies() {
             match esp_outbound::policy(policies, &packet) {
-                Some(Action::Protect(tunnel)) => return Some((packet, Way::Esp(tunnel))),
-                Some(Action::Discard) => {
+                Some((_, Action::Protect(Protection::Tunnel(tunnel)))) => {
+                    return Some((packet, Way::Esp(tunnel)));
+                }
+                Some((flow, Action::Protect(Protection::Guard(guard)))) => {
+                    self.guarded(guard, &packet, flow);
+                    return None;
+                }
+                Some((_, Action::Discard)) => {
                     ports.counters.dropped(DropReason::Discarded);
                     answer(&packet, IcmpError::NoRoute, ports);
                     return None;
                 }
-                Some(Action::Bypass) | None => {}
+                Some((_, Action::Bypass)) | None => {}
             }
         }
-        let Some(slot) = table.route(packet.destination()) else {
+        let Some(slot) = self.table.route(packet.destination()) else {
             if packet.destination().is_multicast() {
                 ports.counters.dropped(DropReason::Multicast);
                 return None;
@@ -103,11 +165,23 @@ impl Outbound {
         Some((packet, Way::WireGuard(slot)))
     }
 
+    fn guarded(&mut self, guard: &Guard, packet: &IpPacket<'_>, flow: Flow) {
+        match guard.meet(packet.bytes(), self.now) {
+            Met::Called => self.news.push(Event::Wanted { guard: guard.name.clone(), flow }),
+            Met::Kept => {}
+            Met::Dropped => self.ports.counters.dropped(DropReason::NoSa),
+            Met::Refused => {
+                self.ports.counters.dropped(DropReason::NoSa);
+                answer(packet, IcmpError::Prohibited, self.ports);
+            }
+        }
+    }
+
     /// Only the head was read, which is all that an ICMP error quotes.
-    fn answer_too_big(&self, head: &[u8], ports: Ports<'_>) {
-        ports.counters.dropped(DropReason::TooBig);
+    fn answer_too_big(&self, head: &[u8]) {
+        self.ports.counters.dropped(DropReason::TooBig);
         if let Ok(packet) = IpPacket::parse_truncated(head) {
-            answer(&packet, IcmpError::TooBig { mtu: self.mtu }, ports);
+            answer(&packet, IcmpError::TooBig { mtu: self.mtu }, self.ports);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
+use parking_lot::Mutex;
 use twinmesh_wireguard::Device;
 
 use crate::batch::SendBatch;
@@ -21,7 +22,8 @@ use crate::udp::UdpPort;
 
 const TUN: Token = Token(0);
 const UDP: Token = Token(1);
-const STOP: Token = Token(2);
+/// To stop, or to send what was released.
+const CALLED: Token = Token(2);
 
 /// What all threads of a data plane share. Nothing in it is written per packet.
 pub(crate) struct Shared {
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) mtu: u16,
     /// `SO_MARK` of the sockets.
     pub(crate) mark: Option<u32>,
+    /// Packets that were kept for a tunnel which stands now.
+    pub(crate) released: Mutex<Vec<Box<[u8]>>>,
     pub(crate) stop: AtomicBool,
 }
 
@@ -44,7 +48,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Registers both descriptors; the waker interrupts the wait so that the worker sees `shared.stop`.
+    /// Registers both descriptors; the waker interrupts the wait so that the worker sees `shared.stop` and `shared.released`.
     pub(crate) fn new(
         shared: Arc<Shared>,
         counters: Arc<Counters>,
@@ -54,7 +58,7 @@ impl Worker {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&tun.as_raw_fd()), TUN, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&udp.as_raw_fd()), UDP, Interest::READABLE)?;
-        let waker = Waker::new(poll.registry(), STOP)?;
+        let waker = Waker::new(poll.registry(), CALLED)?;
         Ok((Self { shared, counters, tun, udp, poll }, waker))
     }
 
@@ -75,7 +79,7 @@ impl Worker {
                 udp_ready = !drained(run, "UDP", &self.counters);
             }
             if tun_ready {
-                let run = outbound.run(table.load(), &mut sends, ports);
+                let run = outbound.run(table.load(), &self.shared.events, &mut sends, ports);
                 tun_ready = !drained(run, "TUN", &self.counters);
             }
             let patience = (tun_ready || udp_ready).then_some(Duration::ZERO);
@@ -90,6 +94,11 @@ impl Worker {
             for event in &events {
                 tun_ready |= event.token() == TUN;
                 udp_ready |= event.token() == UDP;
+            }
+            if events.iter().any(|event| event.token() == CALLED) {
+                let released = std::mem::take(&mut *self.shared.released.lock());
+                let ports = Ports { tun: &self.tun, udp: &self.udp, counters: &self.counters };
+                outbound.run_released(&released, table.load(), &self.shared.events, &mut sends, ports);
             }
         }
     }

@@ -18,6 +18,8 @@ const HOP_LIMIT: u8 = 64;
 pub enum IcmpError {
     /// Nobody has this destination.
     NoRoute,
+    /// A policy of this node's lets it not pass (RFC 1812 §5.2.7.1: communication administratively prohibited).
+    Prohibited,
     /// The packet exceeds the path's MTU, given in bytes (RFC 1191 §4, RFC 4443 §3.2).
     TooBig { mtu: u16 },
 }
@@ -28,6 +30,8 @@ impl IcmpError {
         match (self, v6) {
             (Self::NoRoute, false) => (3, 0, 0),
             (Self::NoRoute, true) => (1, 0, 0),
+            (Self::Prohibited, false) => (3, 13, 0),
+            (Self::Prohibited, true) => (1, 1, 0),
             (Self::TooBig { mtu }, false) => (3, 4, mtu.into()),
             (Self::TooBig { mtu }, true) => (2, 0, mtu.into()),
         }
@@ -185,6 +189,13 @@ mod tests {
             let bytes = answer(&original, IcmpError::NoRoute).unwrap();
             assert!(bytes.ends_with(&original));
         }
+    }
+
+    #[test]
+    fn what_a_policy_forbids_is_told_apart_from_what_has_no_route() {
+        let head = |bytes: &[u8], at: usize| [bytes[at], bytes[at + 1]];
+        assert_eq!(head(&answer(&udp_v4(28), IcmpError::Prohibited).unwrap(), 20), [3, 13]);
+        assert_eq!(head(&answer(&udp_v6(48), IcmpError::Prohibited).unwrap(), 40), [1, 1]);
     }
 
     #[test]

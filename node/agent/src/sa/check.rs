@@ -97,6 +97,7 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
             follow_remote: table.follow_remote,
             original: None,
             follows: None,
+            guard: None,
             outer,
             path_mtu,
         },

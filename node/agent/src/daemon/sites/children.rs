@@ -226,6 +226,7 @@ fn esp_config(
         follow_remote: remote_nat,
         original: None,
         follows,
+        guard: None,
         outer: OuterPolicy::default(),
         path_mtu: child.path_mtu,
     })
