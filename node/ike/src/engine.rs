@@ -1,5 +1,7 @@
 //! Many IKE SAs behind one interface without sockets.
 
+mod tracing;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use crate::config::ConnectionConfig;
 use crate::error::IkeError;
 use crate::output::{ChildSaId, Command, DeleteReason, EngineConfig, IkeSaId, Output};
 use crate::session::{Context, HalfOpen, Path, Random, Session, Shared, Task, initiate, respond};
+use crate::trace::{Discarded, Tracing};
 use crate::wire::{ExchangeType, IkeSpi, Message, strip_non_esp_marker};
 
 /// Where IKE goes without the non-ESP marker.
@@ -33,6 +36,7 @@ impl Engine {
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
             outputs: VecDeque::new(),
+            tracing: Tracing::default(),
             half_open: HalfOpen::default(),
             cookies: None,
             initiators: BTreeMap::new(),
@@ -71,29 +75,40 @@ impl Engine {
     ) {
         let plain = local.port() == PLAIN_PORT;
         let bytes = if plain { Some(datagram) } else { strip_non_esp_marker(datagram) };
-        let Some(Ok(message)) = bytes.map(Message::parse) else { return };
         let path = Path { local, remote };
+        let message = match bytes.map(Message::parse) {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return self.dropped(path, None, Discarded::Malformed(error)),
+            None => return,
+        };
         let header = &message.header;
         let from_initiator = header.flags.initiator;
         let own = if from_initiator { header.responder_spi } else { header.initiator_spi };
         if own.is_zero() {
             if header.exchange == ExchangeType::IkeSaInit && !header.flags.response {
-                self.handle_initiator(now, &message, path, random);
+                return self.handle_initiator(now, &message, path, random);
             }
-            return;
+            return self.dropped(path, Some(*header), Discarded::NoBeginning);
+        }
+        if !self.shared.sessions.contains_key(&own) {
+            return self.dropped(path, Some(*header), Discarded::UnknownSpi(own));
         }
         self.step(now, own, random, |session, ctx| session.handle(ctx, &message, path));
     }
 
     fn handle_initiator(&mut self, now: Instant, message: &Message<'_>, path: Path, random: &mut Random<'_>) {
         let known = self.shared.initiators.get(&(path.remote, message.header.initiator_spi)).copied();
+        let from = self.shared.outputs.len();
+        let mut owner = known.and_then(|spi| self.owner(self.shared.sessions.get(&spi)?));
         let mut ctx = context(&mut self.shared, self.wall, now, random);
         if let Some(spi) = known {
             // RFC 7296 §2.1: the same octets again get the same answer, anything else none.
-            ctx.repeat_init_response(spi, message.bytes(), path);
+            ctx.repeat_init_response(spi, message, path);
         } else if let Some(session) = respond(&mut ctx, message, path) {
-            ctx.shared.insert(session);
+            owner = self.owner(&session);
+            self.shared.insert(session);
         }
+        self.own(from, owner, None);
         self.reschedule();
     }
 
@@ -158,8 +173,13 @@ impl Engine {
             Some(child) => vec![child.into()],
             None => connection.children.iter().map(|child| child.name.clone()).collect(),
         };
+        let from = ctx.shared.outputs.len();
         match initiate(&mut ctx, connection, children) {
-            Ok(session) => ctx.shared.insert(session),
+            Ok(session) => {
+                let owner = self.owner(&session);
+                self.shared.insert(session);
+                self.own(from, owner, None);
+            }
             Err(error) => ctx.failed(Some(name.into()), None, None, nowhere, error),
         }
         self.reschedule();
@@ -207,8 +227,10 @@ impl Engine {
         act: impl FnOnce(&mut Session, &mut Context<'_>),
     ) {
         let Some(mut session) = self.shared.sessions.remove(&spi) else { return };
+        let (from, before) = (self.shared.outputs.len(), self.owner(&session));
         let mut ctx = context(&mut self.shared, self.wall, now, random);
         act(&mut session, &mut ctx);
+        self.own(from, before, self.owner(&session));
         if session.is_gone() {
             if let Some(at) = session.scheduled {
                 self.deadlines.remove(&(at, spi));
@@ -227,6 +249,10 @@ impl Engine {
                 self.deadlines.remove(&(old, spi));
             }
             session.scheduled = deadline;
+            if self.shared.tracing.keys {
+                let keys = tracing::new_keys(session).map(|trace| Output::Trace(Box::new(trace)));
+                self.shared.outputs.extend(keys);
+            }
             if let Some(at) = deadline {
                 self.deadlines.insert((at, spi));
             }

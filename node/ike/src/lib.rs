@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod output;
 mod session;
+pub mod trace;
 pub mod wire;
 
 pub use engine::Engine;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Mode, TrafficSelector};
 use crate::error::IkeError;
+use crate::trace::Trace;
 
 /// One IKE SA of this engine. Never given twice, and kept by no other SA: a rekeyed IKE SA has an id of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,8 @@ pub enum Command {
 pub enum Output {
     Transmit(Transmit),
     Event(Event),
+    /// Only while [`Engine::set_tracing`](crate::Engine::set_tracing) asks for it.
+    Trace(Box<Trace>),
 }
 
 /// A datagram as it goes on the wire: with the non-ESP marker unless `local` is port 500 (RFC 3948 §2.2); or one

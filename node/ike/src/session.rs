@@ -24,6 +24,7 @@ mod inform;
 mod init_request;
 mod init_response;
 mod nat;
+mod opening;
 mod reassembly;
 mod rekey_answer;
 mod rekey_request;
@@ -47,11 +48,13 @@ pub(crate) use self::half_open::HalfOpen;
 use self::init_request::InitSent;
 pub(crate) use self::init_request::initiate;
 pub(crate) use self::init_response::respond;
+use self::opening::open;
 use self::secure::Secure;
 pub(crate) use self::task::Task;
 use self::window::Arrival;
 use crate::error::IkeError;
 use crate::output::{ChildSaId, DeleteReason, EngineConfig};
+use crate::trace::{Discarded, Traced, TracedMessage};
 use crate::wire::{ExchangeType, Message};
 
 /// Fills what it is given from a cryptographic generator.
@@ -95,26 +98,23 @@ impl Session {
     pub(crate) fn handle(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
         let header = &message.header;
         // RFC 7296 §2.2: the flag tells whose numbering a message id belongs to; ours come back to nobody.
-        if header.flags.initiator == self.core.is_original_initiator() {
-            return;
-        }
-        if header.exchange == ExchangeType::IkeSaInit {
-            if header.flags.response {
-                self.handle_init_response(ctx, message, path);
-            }
-            return;
-        }
-        if self.core.spis() != (header.initiator_spi, header.responder_spi) {
-            return;
-        }
-        if header.flags.response {
-            self.handle_response(ctx, message, path);
+        let handled = if header.flags.initiator == self.core.is_original_initiator() {
+            Err(Discarded::Reflected)
+        } else if header.exchange == ExchangeType::IkeSaInit {
+            self.handle_init_response(ctx, message, path)
+        } else if self.core.spis() != (header.initiator_spi, header.responder_spi) {
+            Err(Discarded::OtherSpi)
+        } else if header.flags.response {
+            self.handle_response(ctx, message, path)
         } else {
-            self.handle_request(ctx, message, path);
+            self.handle_request(ctx, message, path)
+        };
+        if let Err(reason) = handled {
+            ctx.dropped(path, header, reason);
         }
     }
 
-    fn secure(&mut self) -> Option<&mut Secure> {
+    pub(crate) fn secure(&mut self) -> Option<&mut Secure> {
         match &mut self.phase {
             Phase::AuthSent(sent) => Some(&mut sent.secure),
             Phase::AuthAwaited(awaited) => Some(&mut awaited.secure),
@@ -124,21 +124,28 @@ impl Session {
         }
     }
 
-    fn handle_request(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+    fn handle_request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), Discarded> {
         let id = message.header.message_id.0;
         let repeated = match self.core.answers.arrival(id) {
             Arrival::Expected => None,
             Arrival::Repeated(answer) => Some(answer.clone()),
-            Arrival::Outside => return,
+            Arrival::Outside => return Err(Discarded::OutsideWindow),
         };
-        let Some(secure) = self.secure() else { return };
+        let secure = self.secure().ok_or(Discarded::OutOfTurn)?;
         if let Some(answer) = repeated {
             if secure.is_authentic_repetition(message) {
                 ctx.send_all(path, &answer);
+                ctx.trace(path, Traced::AnsweredAgain(message.header));
+                return Ok(());
             }
-            return;
+            return Err(Discarded::Repetition);
         }
-        let Ok(opened) = secure.open(ctx.now, message) else { return };
+        let Some(opened) = open(secure, ctx, message, path)? else { return Ok(()) };
         self.core.heard_from(ctx, path, &mut self.phase);
         let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
         match std::mem::replace(&mut self.phase, Phase::Gone) {
@@ -150,17 +157,24 @@ impl Session {
             }
             other @ (Phase::InitSent(_) | Phase::AuthSent(_) | Phase::Closed { .. } | Phase::Gone) => {
                 self.phase = other;
+                return Err(Discarded::OutOfTurn);
             }
         }
+        Ok(())
     }
 
-    fn handle_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+    fn handle_response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), Discarded> {
         let id = message.header.message_id.0;
         if !self.core.requests.awaits(id) {
-            return;
+            return Err(Discarded::NotAwaited);
         }
-        let Some(secure) = self.secure() else { return };
-        let Ok(opened) = secure.open(ctx.now, message) else { return };
+        let secure = self.secure().ok_or(Discarded::OutOfTurn)?;
+        let Some(opened) = open(secure, ctx, message, path)? else { return Ok(()) };
         self.core.requests.answered(id);
         self.core.heard_from(ctx, path, &mut self.phase);
         let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
@@ -173,25 +187,39 @@ impl Session {
             }
             other @ (Phase::InitSent(_) | Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone) => {
                 self.phase = other;
+                return Err(Discarded::OutOfTurn);
             }
         }
+        Ok(())
     }
 
-    fn handle_init_response(&mut self, ctx: &mut Context<'_>, message: &Message<'_>, path: Path) {
+    fn handle_init_response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), Discarded> {
         let header = &message.header;
-        if !self.core.requests.awaits(header.message_id.0) || header.initiator_spi != self.core.spi_initiator
-        {
-            return;
+        let awaited = header.flags.response && self.core.requests.awaits(header.message_id.0);
+        if !awaited || header.initiator_spi != self.core.spi_initiator {
+            return Err(Discarded::NotAwaited);
         }
         match std::mem::replace(&mut self.phase, Phase::Gone) {
             Phase::InitSent(sent) => {
+                if ctx.shared.tracing.messages {
+                    ctx.trace(path, Traced::Received(TracedMessage::clear(message)));
+                }
                 self.phase = sent.handle_response(&mut self.core, ctx, message, path);
+                Ok(())
             }
             other @ (Phase::AuthSent(_)
             | Phase::AuthAwaited(_)
             | Phase::Established(_)
             | Phase::Closed { .. }
-            | Phase::Gone) => self.phase = other,
+            | Phase::Gone) => {
+                self.phase = other;
+                Err(Discarded::OutOfTurn)
+            }
         }
     }
 

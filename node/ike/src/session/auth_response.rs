@@ -17,6 +17,7 @@ use super::{Phase, Session};
 use crate::auth::{Authenticated, Identity};
 use crate::config::{CertificatePolicy, Choice, ConnectionConfig, EncapsulationPolicy};
 use crate::error::IkeError;
+use crate::trace::Discarded;
 use crate::wire::{ExchangeType, Header, NotifyType, WireError};
 
 /// IKE_SA_INIT is answered; who the initiator is shall come with IKE_AUTH.
@@ -39,6 +40,7 @@ impl AuthAwaited {
         body: Result<Body<'_>, WireError>,
     ) -> Phase {
         if header.exchange != ExchangeType::IkeAuth {
+            ctx.dropped(core.path, header, Discarded::OutOfTurn);
             return Phase::AuthAwaited(self);
         }
         self.leave(core, ctx);

@@ -13,7 +13,8 @@ use crate::auth::Identity;
 use crate::config::ConnectionConfig;
 use crate::error::IkeError;
 use crate::output::{ChildSaId, DeleteReason, EngineConfig, Event, Failed, IkeSaId, Output, Transmit};
-use crate::wire::{IkeSpi, with_non_esp_marker};
+use crate::trace::{Discarded, Trace, Traced, TracedMessage, Tracing};
+use crate::wire::{Header, IkeSpi, Message, with_non_esp_marker};
 
 /// The port of IKE without the non-ESP marker.
 pub(crate) const PLAIN_PORT: u16 = 500;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     /// By this side's SPI. The session that a step belongs to is taken out meanwhile.
     pub(crate) sessions: BTreeMap<IkeSpi, Session>,
     pub(crate) outputs: VecDeque<Output>,
+    pub(crate) tracing: Tracing,
     pub(crate) half_open: HalfOpen,
     pub(crate) cookies: Option<Cookies>,
     /// Half-open sessions by who made them, so that a repeated IKE_SA_INIT finds its own.
@@ -108,9 +110,40 @@ impl Context<'_> {
         self.shared.outputs.push_back(Output::Transmit(transmit));
     }
 
+    /// A message that is not sealed.
+    pub(crate) fn send_clear(&mut self, path: Path, message: &[u8]) {
+        self.send(path, message);
+        if self.shared.tracing.messages
+            && let Ok(message) = Message::parse(message)
+        {
+            self.trace(path, Traced::Sent(TracedMessage::clear(&message)));
+        }
+    }
+
     pub(crate) fn send_all(&mut self, path: Path, datagrams: &Datagrams) {
         for datagram in datagrams {
             self.send(path, datagram);
+        }
+    }
+
+    /// Only if somebody wants to know. The engine adds whose it is.
+    pub(crate) fn trace(&mut self, path: Path, what: Traced) {
+        if self.shared.tracing.messages {
+            let Path { local, remote } = path;
+            let trace = Trace { connection: None, ike_sa: None, local, remote, what };
+            self.shared.outputs.push_back(Output::Trace(Box::new(trace)));
+        }
+    }
+
+    pub(crate) fn dropped(&mut self, path: Path, header: &Header, reason: Discarded) {
+        self.trace(path, Traced::Dropped { header: Some(*header), reason });
+    }
+
+    pub(crate) fn retransmitted(&mut self, path: Path, datagrams: &Datagrams) {
+        if self.shared.tracing.messages
+            && let Some(Ok(message)) = datagrams.first().map(|datagram| Message::parse(datagram))
+        {
+            self.trace(path, Traced::Retransmitted(message.header));
         }
     }
 

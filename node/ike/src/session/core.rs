@@ -7,11 +7,12 @@ use super::context::{Context, Path};
 use super::draft::Draft;
 use super::nat::Between;
 use super::secure::Secure;
-use super::window::{Answers, Requests};
+use super::window::{Answers, Datagrams, Requests};
 use crate::crypto::Role;
 use crate::error::IkeError;
 use crate::output::{Event, IkeSaId};
-use crate::wire::{ExchangeType, Flags, Header, IkeSpi, MessageId};
+use crate::trace::{Traced, TracedMessage};
+use crate::wire::{Chain, ExchangeType, Flags, Header, IkeSpi, MessageId};
 
 pub(crate) struct Core {
     pub(crate) id: IkeSaId,
@@ -65,8 +66,7 @@ impl Core {
         draft: Draft,
     ) -> Result<(), IkeError> {
         let Some(id) = self.requests.free() else { return Ok(()) };
-        let datagrams = secure.seal(&self.header(exchange, id, false), &draft.into_chain()?)?;
-        ctx.send_all(self.path, &datagrams);
+        let datagrams = self.seal(ctx, secure, &self.header(exchange, id, false), &draft.into_chain()?)?;
         self.requests.sent(datagrams, ctx.shared.config.retransmission, ctx.now);
         self.said = ctx.now;
         Ok(())
@@ -81,11 +81,26 @@ impl Core {
         draft: Draft,
     ) -> Result<(), IkeError> {
         let header = self.header(request.exchange, request.message_id.0, true);
-        let datagrams = secure.seal(&header, &draft.into_chain()?)?;
-        ctx.send_all(self.path, &datagrams);
+        let datagrams = self.seal(ctx, secure, &header, &draft.into_chain()?)?;
         self.answers.answered(datagrams);
         self.said = ctx.now;
         Ok(())
+    }
+
+    fn seal(
+        &self,
+        ctx: &mut Context<'_>,
+        secure: &mut Secure,
+        header: &Header,
+        chain: &Chain,
+    ) -> Result<Datagrams, IkeError> {
+        let datagrams = secure.seal(header, chain)?;
+        if ctx.shared.tracing.messages {
+            let message = TracedMessage::sealed(*header, chain.first, &chain.bytes, &datagrams);
+            ctx.trace(self.path, Traced::Sent(message));
+        }
+        ctx.send_all(self.path, &datagrams);
+        Ok(datagrams)
     }
 
     /// An authentic message that is not a repetition came in on this path. A peer's mapping is followed only then

@@ -14,7 +14,7 @@ use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::auth::SignatureHashes;
 use crate::config::{ConnectionConfig, KeyExchanges, Remote, check_answer};
-use crate::crypto::{Group, KeyExchange, Protection, Role, SkeySeed};
+use crate::crypto::{Group, KeyExchange, Role, SkeySeed};
 use crate::error::IkeError;
 use crate::output::Encapsulation;
 use crate::wire::{ExchangeType, IkeSpi, Message, NotifyType, SaSpi};
@@ -108,7 +108,7 @@ impl InitSent {
         tell_addresses(&mut draft, core.spis(), core.path, self.connection.encapsulation);
         abilities(&mut draft);
         self.message = draft.into_message()?;
-        ctx.send(core.path, &self.message);
+        ctx.send_clear(core.path, &self.message);
         core.requests = Requests::default();
         core.requests.sent(vec![self.message.clone()], ctx.shared.config.retransmission, ctx.now);
         core.said = ctx.now;
@@ -238,8 +238,7 @@ impl InitSent {
         let (ni, nr) = (own_nonce, nonce.to_vec());
         let seed = SkeySeed::initial(suite.prf(), &shared, &ni, &nr);
         let keys = seed.keys(suite, &ni, &nr, core.spi_initiator.0, core.spi_responder.0);
-        let protection = Protection::new(suite, &keys, Role::Initiator);
-        let mut secure = Secure::new(suite.prf(), keys, protection);
+        let mut secure = Secure::new(suite, keys, Role::Initiator);
         if body.has(NotifyType::Ikev2FragmentationSupported) {
             secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
         }

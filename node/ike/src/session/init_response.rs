@@ -18,8 +18,9 @@ use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::auth::{CertificateData, SignatureHashes};
 use crate::config::{Choice, ConnectionConfig, KeyExchanges, Remote, select};
-use crate::crypto::{Group, KeyExchange, Protection, Role, SkeySeed};
+use crate::crypto::{Group, KeyExchange, Role, SkeySeed};
 use crate::error::IkeError;
+use crate::trace::{Discarded, Traced, TracedMessage};
 use crate::wire::{ExchangeType, Flags, Header, IkeSpi, Message, NotifyType, SaSpi};
 
 const MOST_CERTIFICATE_REQUESTS: usize = 4;
@@ -28,7 +29,11 @@ const MOST_CERTIFICATE_REQUESTS: usize = 4;
 pub(crate) fn respond(ctx: &mut Context<'_>, message: &Message<'_>, path: Path) -> Option<Session> {
     let header = &message.header;
     if !header.responder_spi.is_zero() || header.message_id.0 != 0 || !header.flags.initiator {
+        ctx.dropped(path, header, Discarded::NoBeginning);
         return None;
+    }
+    if ctx.shared.tracing.messages {
+        ctx.trace(path, Traced::Received(TracedMessage::clear(message)));
     }
     let body = match Body::collect(message.payloads()) {
         Ok(body) => body,
@@ -42,7 +47,10 @@ pub(crate) fn respond(ctx: &mut Context<'_>, message: &Message<'_>, path: Path) 
     let claim = Claim { address: path.remote.ip(), initiator_spi: header.initiator_spi.0, nonce };
     match ctx.shared.half_open.admission(&ctx.shared.config.half_open, path.remote.ip()) {
         Admission::Welcome => {}
-        Admission::Refused => return None,
+        Admission::Refused => {
+            ctx.dropped(path, header, Discarded::Flood);
+            return None;
+        }
         Admission::WithCookie if has_cookie(ctx, claim, &body) => {}
         Admission::WithCookie => {
             let cookie = cookies(ctx).issue(claim);
@@ -63,13 +71,17 @@ pub(crate) fn respond(ctx: &mut Context<'_>, message: &Message<'_>, path: Path) 
 
 impl Context<'_> {
     /// The initiator's IKE_SA_INIT came again: the session made for it answers with the same octets.
-    pub(crate) fn repeat_init_response(&mut self, spi: IkeSpi, request: &[u8], path: Path) {
+    pub(crate) fn repeat_init_response(&mut self, spi: IkeSpi, request: &Message<'_>, path: Path) {
+        let header = &request.header;
         let Some(session) = self.shared.sessions.get(&spi) else { return };
         if let Phase::AuthAwaited(awaited) = &session.phase
-            && awaited.handshake.request == request
+            && awaited.handshake.request == request.bytes()
         {
             let response = awaited.handshake.response.clone();
             self.send(path, &response);
+            self.trace(path, Traced::AnsweredAgain(*header));
+        } else {
+            self.dropped(path, header, Discarded::OtherBeginning);
         }
     }
 }
@@ -92,7 +104,7 @@ fn refuse(ctx: &mut Context<'_>, request: &Header, path: Path, kind: NotifyType,
     let mut draft = Draft::clear(Header { flags, ..*request });
     draft.notify(kind, data);
     if let Ok(message) = draft.into_message() {
-        ctx.send(path, &message);
+        ctx.send_clear(path, &message);
     }
 }
 
@@ -156,8 +168,7 @@ fn answer(
 
     let seed = SkeySeed::initial(suite.prf(), &own.secret, &nonce_initiator, &nonce_responder);
     let keys = seed.keys(suite, &nonce_initiator, &nonce_responder, spi_initiator.0, spi_responder.0);
-    let protection = Protection::new(suite, &keys, Role::Responder);
-    let mut secure = Secure::new(suite.prf(), keys, protection);
+    let mut secure = Secure::new(suite, keys, Role::Responder);
     if body.has(NotifyType::Ikev2FragmentationSupported) {
         secure.allow_fragments(ctx.shared.config.fragment_size, path.remote.is_ipv6());
     }
@@ -180,7 +191,7 @@ fn answer(
         until: ctx.now + ctx.shared.config.half_open.lifetime,
         address: path.remote,
     };
-    ctx.send(path, &awaited.handshake.response);
+    ctx.send_clear(path, &awaited.handshake.response);
     ctx.shared.half_open.enter(path.remote.ip());
     ctx.shared.initiators.insert((path.remote, spi_initiator), spi_responder);
     let core = Core { between, ..core };

@@ -12,7 +12,7 @@ use super::translate;
 use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::config::{Choice, KeyExchanges, select};
-use crate::crypto::{Group, KeyExchange, Protection, Role, SharedSecret, SkeySeed};
+use crate::crypto::{Group, KeyExchange, Role, SharedSecret, SkeySeed};
 use crate::error::IkeError;
 use crate::output::Event;
 use crate::wire::{ExchangeType, IkeSpi, NotifyType, SaSpi};
@@ -39,8 +39,7 @@ pub(super) fn successor(
     let old = &established.secure;
     let seed = SkeySeed::next(old.prf, &old.keys.d, &[fresh.shared], ni, nr);
     let keys = seed.keys(suite, ni, nr, fresh.spis.0.0, fresh.spis.1.0);
-    let protection = Protection::new(suite, &keys, fresh.role);
-    let mut secure = Secure::new(suite.prf(), keys, protection);
+    let mut secure = Secure::new(suite, keys, fresh.role);
     if old.fragments_allowed() {
         secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
     }

@@ -4,20 +4,24 @@ use std::time::Instant;
 
 use super::reassembly::{Fragment, Reassembly};
 use super::window::Datagrams;
-use crate::crypto::{Prf, Protection, SaKeys};
+use crate::crypto::{Prf, Protection, Role, SaKeys, Suite};
 use crate::error::IkeError;
-use crate::wire::{Chain, Header, Message, Payload, PayloadType, ProtectedWriter};
+use crate::trace::IkeKeys;
+use crate::wire::{Chain, Header, IkeSpi, Message, Payload, PayloadType, ProtectedWriter};
 
 use zeroize::Zeroizing;
 
 /// The keys of an IKE SA at work.
 pub(crate) struct Secure {
+    suite: Suite,
     pub(crate) prf: Prf,
     pub(crate) keys: SaKeys,
     protection: Protection,
     /// What the body of one SKF payload can be long, if both ends know fragments.
     fragment_body: Option<usize>,
     reassembly: Reassembly,
+    /// Whether a trace knows the keys.
+    pub(crate) told: bool,
 }
 
 /// An opened message.
@@ -36,8 +40,18 @@ pub(crate) enum NotOpened {
 }
 
 impl Secure {
-    pub(crate) fn new(prf: Prf, keys: SaKeys, protection: Protection) -> Self {
-        Self { prf, keys, protection, fragment_body: None, reassembly: Reassembly::default() }
+    pub(crate) fn new(suite: Suite, keys: SaKeys, role: Role) -> Self {
+        let protection = Protection::new(suite, &keys, role);
+        let reassembly = Reassembly::default();
+        Self { suite, prf: suite.prf(), keys, protection, fragment_body: None, reassembly, told: false }
+    }
+
+    /// For a trace.
+    pub(crate) fn ike_keys(&self, spis: (IkeSpi, IkeSpi)) -> IkeKeys {
+        let SaKeys { ei, er, ai, ar, .. } = &self.keys;
+        let encryption = [ei.clone(), er.clone()];
+        let integrity = [ai.clone(), ar.clone()];
+        IkeKeys { initiator_spi: spis.0, responder_spi: spis.1, suite: self.suite, encryption, integrity }
     }
 
     /// Both sides said IKEV2_FRAGMENTATION_SUPPORTED; `size` is of an IP packet.

@@ -28,6 +28,7 @@ impl Session {
         if let Ok(again) = self.core.requests.retransmit(ctx.now) {
             if let Some(datagrams) = again.cloned() {
                 ctx.send_all(self.core.path, &datagrams);
+                ctx.retransmitted(self.core.path, &datagrams);
                 self.core.said = ctx.now;
             }
         } else {

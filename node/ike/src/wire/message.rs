@@ -23,6 +23,11 @@ impl<'a> Message<'a> {
         Payloads::outer(self.first, self.payloads, Header::LENGTH)
     }
 
+    /// The payloads' bytes, and the type of the first of them.
+    pub fn content(&self) -> (PayloadType, &'a [u8]) {
+        (self.first, self.payloads)
+    }
+
     /// The whole message as it came, which AUTH covers and checksums are over.
     pub fn bytes(&self) -> &'a [u8] {
         self.datagram

@@ -10,3 +10,4 @@ mod pair;
 mod rekey;
 #[cfg(test)]
 mod simulation;
+mod trace;

@@ -9,6 +9,7 @@ use twinmesh_ike::config::{
     ChildConfig, ConnectionConfig, EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote,
     SelectorPair, StartAction, TrafficSelector,
 };
+use twinmesh_ike::trace::Trace;
 use twinmesh_ike::{
     ChildSaEstablished, ChildSaId, Command, DeleteReason, Engine, EngineConfig, Event, Failed,
     IkeSaEstablished, IkeSaId, Output,
@@ -81,6 +82,7 @@ pub(crate) struct Node {
     pub(crate) children_deleted: Vec<DeleteReason>,
     pub(crate) rekeyed: usize,
     pub(crate) moved: Vec<SocketAddr>,
+    pub(crate) traces: Vec<Trace>,
     /// What is up now.
     pub(crate) ike: Vec<IkeSaId>,
     pub(crate) esp: BTreeMap<ChildSaId, Esp>,
@@ -211,6 +213,7 @@ impl Node {
             children_deleted: Vec::new(),
             rekeyed: 0,
             moved: Vec::new(),
+            traces: Vec::new(),
             ike: Vec::new(),
             esp: BTreeMap::new(),
         }
@@ -317,6 +320,8 @@ impl Pair {
             match output {
                 Output::Event(event) if from_left => self.left.note(event),
                 Output::Event(event) => self.right.note(event),
+                Output::Trace(trace) if from_left => self.left.traces.push(*trace),
+                Output::Trace(trace) => self.right.traces.push(*trace),
                 Output::Transmit(transmit) => {
                     let (mut from, mut to) = (transmit.local, transmit.remote);
                     if let Some(nat) = self.nat {

@@ -53,6 +53,7 @@ impl Agent {
             match output {
                 Output::Transmit(transmit) => self.transmit(&transmit),
                 Output::Event(event) => self.handle_ike_event(event, now),
+                Output::Trace(_) => {}
             }
         }
     }
