@@ -28,6 +28,10 @@ pub enum IkeError {
     NoConnectionForIdentity { identity: String, address: std::net::IpAddr },
     #[error("the peer is {identity}; this connection expects another")]
     UnexpectedIdentity { identity: String },
+    #[error("the peer cannot have an IKE SA without a child (RFC 6023), and that is what is configured here")]
+    ChildlessUnsupported,
+    #[error("the peer comes {} a child in IKE_AUTH, which `childless` forbids here", if *.child { "with" } else { "without" })]
+    ChildlessRefused { child: bool },
     #[error("the peer wants the child in {wanted} mode, which is configured otherwise here")]
     ModeRefused { wanted: &'static str },
 
@@ -127,7 +131,10 @@ impl IkeError {
             Self::Unwritable(_) | Self::UnknownConnection | Self::UnknownChild | Self::NoRemoteAddress => {
                 (NotifyType::TemporaryFailure, Vec::new())
             }
-            Self::NoAnswer { .. }
+            // Of a child in IKE_AUTH or the lack of one strongSwan says the same.
+            Self::ChildlessRefused { .. }
+            | Self::ChildlessUnsupported
+            | Self::NoAnswer { .. }
             | Self::Refused { .. }
             | Self::GroupRefused { .. }
             | Self::Missing { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::config::{Mode, TrafficSelector};
+use crate::config::{ConnectionConfig, Mode, TrafficSelector};
 use crate::error::IkeError;
 use crate::trace::Trace;
 
@@ -265,6 +265,21 @@ pub struct HalfOpenLimits {
     pub per_address: usize,
     /// A responder waits so long for IKE_AUTH.
     pub lifetime: Duration,
+}
+
+impl EngineConfig {
+    pub(crate) fn retransmission_to(&self, connection: &ConnectionConfig) -> Retransmission {
+        connection.retransmission.unwrap_or(self.retransmission)
+    }
+
+    /// The smallest, where it is not yet known which of these connections it is.
+    pub(crate) fn fragment_size_to<'a>(
+        &self,
+        connections: impl IntoIterator<Item = &'a ConnectionConfig>,
+    ) -> usize {
+        let sizes = connections.into_iter().map(|it| it.fragment_size.unwrap_or(self.fragment_size));
+        sizes.min().unwrap_or(self.fragment_size)
+    }
 }
 
 impl Default for EngineConfig {

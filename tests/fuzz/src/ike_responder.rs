@@ -8,8 +8,8 @@ use twinmesh_ike::auth::{
     Credentials, Identity, IdentityPattern, LocalCredential, PreSharedKey, RemoteCredential,
 };
 use twinmesh_ike::config::{
-    ChildConfig, ConnectionConfig, EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote,
-    SelectorPair, StartAction, TrafficSelector,
+    ChildConfig, ConnectionConfig, Legacy, Proposal, Protocol, Remote, SelectorPair, StartAction,
+    TrafficSelector,
 };
 use twinmesh_ike::crypto::{Encryption, Group, KeyExchange, Prf, Protection, Role, SaKeys, SkeySeed, Suite};
 use twinmesh_ike::wire::{
@@ -276,19 +276,17 @@ fn connection() -> ConnectionConfig {
         remote: RemoteCredential::PreSharedKey(secret),
     };
     ConnectionConfig {
-        name: "site".into(),
-        local: SocketAddr::from(([192, 0, 2, 1], 4500)),
-        remote: Remote::Anywhere,
-        local_identity: Identity::Fqdn("site.example".into()),
-        remote_identity: IdentityPattern::Any,
-        credentials,
-        proposals: Proposal::defaults(Protocol::Ike),
         children: vec![child],
         start: StartAction::None,
-        lifetime: Lifetime::of_ike(),
         dpd_delay: Some(Duration::from_secs(30)),
-        encapsulation: EncapsulationPolicy::Auto,
-        quirks: Quirks::default(),
+        ..ConnectionConfig::new(
+            "site",
+            SocketAddr::from(([192, 0, 2, 1], 4500)),
+            Remote::Anywhere,
+            Identity::Fqdn("site.example".into()),
+            IdentityPattern::Any,
+            credentials,
+        )
     }
 }
 

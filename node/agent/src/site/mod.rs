@@ -71,12 +71,6 @@ impl Site {
     /// For the engine, from this address of this node; and what the vendor's preset does, in words.
     pub fn connection(&self, local: SocketAddr) -> (ConnectionConfig, Vec<&'static str>) {
         let mut connection = ConnectionConfig {
-            name: self.name.as_str().into(),
-            local,
-            remote: self.remote,
-            local_identity: self.local_identity.clone().unwrap_or_else(|| identity_of(local.ip())),
-            remote_identity: self.remote_identity.clone(),
-            credentials: self.credentials.clone(),
             proposals: self.proposals.clone(),
             children: self.children.iter().map(|child| child.between(local.ip(), self.remote)).collect(),
             start: self.start,
@@ -85,6 +79,14 @@ impl Site {
             // The data plane has ESP in UDP only.
             encapsulation: EncapsulationPolicy::Udp,
             quirks: self.quirks,
+            ..ConnectionConfig::new(
+                &self.name,
+                local,
+                self.remote,
+                self.local_identity.clone().unwrap_or_else(|| identity_of(local.ip())),
+                self.remote_identity.clone(),
+                self.credentials.clone(),
+            )
         };
         let preset = self.vendor.map(|vendor| vendor.apply(&mut connection)).unwrap_or_default();
         (connection, preset)

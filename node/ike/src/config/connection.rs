@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::narrow::{Narrowing, SelectorPair};
 use super::proposal::{Proposal, Protocol};
 use crate::auth::{Credentials, Identity, IdentityPattern};
+use crate::output::Retransmission;
 
 /// A site as the engine takes it.
 #[derive(Clone)]
@@ -24,13 +25,32 @@ pub struct ConnectionConfig {
     pub proposals: Vec<Proposal>,
     /// None: a childless IKE SA (RFC 6023) where the peer can have it.
     pub children: Vec<ChildConfig>,
+    pub childless: Childless,
     pub start: StartAction,
     /// Of the IKE SA.
     pub lifetime: Lifetime,
     /// Liveness is checked after so long without a word from the peer (RFC 7296 §2.4).
     pub dpd_delay: Option<Duration>,
     pub encapsulation: EncapsulationPolicy,
+    /// Of requests to this peer; `None`: the engine's.
+    pub retransmission: Option<Retransmission>,
+    /// Largest IP packet that carries a message to this peer, in bytes (RFC 7383 §2.5.1); `None`: the engine's.
+    pub fragment_size: Option<usize>,
     pub quirks: Quirks,
+}
+
+/// Whether IKE_AUTH makes a child (RFC 6023).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Childless {
+    /// The first child comes with IKE_AUTH if there is one; the peer may do without.
+    #[default]
+    Allow,
+    /// This end's children come after IKE_AUTH where the peer knows how, each with a key exchange of its own.
+    Prefer,
+    /// The same in both directions, and no IKE SA with a peer that does not know how.
+    Require,
+    /// This end does not offer it, and refuses a peer that comes without a child.
+    Never,
 }
 
 /// Where the peer is.
@@ -154,6 +174,35 @@ impl Lifetime {
 }
 
 impl ConnectionConfig {
+    /// All defaults between two ends; children are to be added.
+    pub fn new(
+        name: &str,
+        local: SocketAddr,
+        remote: Remote,
+        local_identity: Identity,
+        remote_identity: IdentityPattern,
+        credentials: Credentials,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            local,
+            remote,
+            local_identity,
+            remote_identity,
+            credentials,
+            proposals: Proposal::defaults(Protocol::Ike),
+            children: Vec::new(),
+            childless: Childless::Allow,
+            start: StartAction::Start,
+            lifetime: Lifetime::of_ike(),
+            dpd_delay: None,
+            encapsulation: EncapsulationPolicy::Auto,
+            retransmission: None,
+            fragment_size: None,
+            quirks: Quirks::default(),
+        }
+    }
+
     pub fn child(&self, name: &str) -> Option<&ChildConfig> {
         self.children.iter().find(|child| &*child.name == name)
     }

@@ -11,8 +11,8 @@ mod vendor;
 
 pub use algorithm::{Transform, TransformKind};
 pub use connection::{
-    CertificatePolicy, ChildConfig, ConnectionConfig, EncapsulationPolicy, Lifetime, Mode, Quirks, Remote,
-    StartAction,
+    CertificatePolicy, ChildConfig, Childless, ConnectionConfig, EncapsulationPolicy, Lifetime, Mode, Quirks,
+    Remote, StartAction,
 };
 pub use diagnosis::NoProposalChosen;
 pub use narrow::{

@@ -11,7 +11,9 @@ use super::established::{Established, Standing};
 use super::secure::Secure;
 use super::{Phase, Task};
 use crate::auth::{Authenticated, Identity, Presented, PresentedCertificate, SignatureHashes, SignedOctets};
-use crate::config::{ChildConfig, Choice, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed};
+use crate::config::{
+    ChildConfig, Childless, Choice, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed,
+};
 use crate::error::IkeError;
 use crate::output::{ChildSpis, DeleteReason, OutboundStart};
 use crate::wire::{ExchangeType, Header, Identification, NotifyType, SaSpi, WireError};
@@ -25,6 +27,8 @@ pub(crate) struct Handshake {
     pub(crate) request: Vec<u8>,
     pub(crate) response: Vec<u8>,
     pub(crate) peer_hashes: SignatureHashes,
+    /// Whether the responder said that IKE_AUTH may come without a child (RFC 6023).
+    pub(crate) childless: bool,
 }
 
 /// Which side's AUTH.
@@ -120,11 +124,16 @@ impl AuthSent {
         secure: Secure,
         handshake: Handshake,
     ) -> Phase {
+        let wants_none = matches!(connection.childless, Childless::Prefer | Childless::Require);
         let mut names = children.into_iter();
-        let first = names.by_ref().find_map(|name| {
-            let config = Arc::new(connection.child(&name)?.clone());
-            Some(FirstChild { config, inbound_spi: ctx.child_spi() })
-        });
+        let first = if wants_none && handshake.childless {
+            None
+        } else {
+            names.by_ref().find_map(|name| {
+                let config = Arc::new(connection.child(&name)?.clone());
+                Some(FirstChild { config, inbound_spi: ctx.child_spi() })
+            })
+        };
         let mut sent = Self { connection, children: names.collect(), secure, handshake, first };
         core.requests = super::window::Requests::starting_at(1);
         match sent.send(core, ctx) {

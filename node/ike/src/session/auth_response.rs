@@ -15,7 +15,7 @@ use super::nat::Between;
 use super::secure::Secure;
 use super::{Phase, Session};
 use crate::auth::{Authenticated, Identity};
-use crate::config::{CertificatePolicy, Choice, ConnectionConfig, EncapsulationPolicy};
+use crate::config::{CertificatePolicy, Childless, Choice, ConnectionConfig, EncapsulationPolicy};
 use crate::error::IkeError;
 use crate::trace::Discarded;
 use crate::wire::{ExchangeType, Header, NotifyType, WireError};
@@ -67,7 +67,12 @@ impl AuthAwaited {
             // Others might have been meant, for whose sake NATs were looked for.
             core.between = Between::default();
         }
-        let Self { secure, handshake, .. } = *self;
+        let Self { mut secure, handshake, .. } = *self;
+        core.retransmission = ctx.shared.config.retransmission_to(&connection);
+        if secure.fragments_allowed() {
+            let size = ctx.shared.config.fragment_size_to([&*connection]);
+            secure.allow_fragments(size, core.path.remote.is_ipv6());
+        }
         if body.has(NotifyType::InitialContact) {
             ctx.forget_peer(&connection.name, authenticated.identity());
         }
@@ -112,6 +117,12 @@ impl AuthAwaited {
         })?;
         let authenticated =
             self.handshake.verify(ctx, &self.secure, &connection, Side::Initiator, &id, body)?;
+        let child = !body.proposals.is_empty();
+        match connection.childless {
+            Childless::Require if child => return Err(IkeError::ChildlessRefused { child }),
+            Childless::Never if !child => return Err(IkeError::ChildlessRefused { child }),
+            Childless::Allow | Childless::Prefer | Childless::Require | Childless::Never => {}
+        }
         Ok((connection, authenticated))
     }
 

@@ -10,7 +10,7 @@ use super::secure::Secure;
 use super::window::{Answers, Datagrams, Requests};
 use crate::crypto::Role;
 use crate::error::IkeError;
-use crate::output::{Event, IkeSaId};
+use crate::output::{Event, IkeSaId, Retransmission};
 use crate::trace::{Traced, TracedMessage};
 use crate::wire::{Chain, ExchangeType, Flags, Header, IkeSpi, MessageId};
 
@@ -22,6 +22,7 @@ pub(crate) struct Core {
     pub(crate) spi_responder: IkeSpi,
     pub(crate) path: Path,
     pub(crate) between: Between,
+    pub(crate) retransmission: Retransmission,
     pub(crate) requests: Requests,
     pub(crate) answers: Answers,
     /// The last authentic message, or ESP.
@@ -67,7 +68,7 @@ impl Core {
     ) -> Result<(), IkeError> {
         let Some(id) = self.requests.free() else { return Ok(()) };
         let datagrams = self.seal(ctx, secure, &self.header(exchange, id, false), &draft.into_chain()?)?;
-        self.requests.sent(datagrams, ctx.shared.config.retransmission, ctx.now);
+        self.requests.sent(datagrams, self.retransmission, ctx.now);
         self.said = ctx.now;
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::translate;
 use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::auth::SignatureHashes;
-use crate::config::{ConnectionConfig, KeyExchanges, Remote, check_answer};
+use crate::config::{Childless, ConnectionConfig, KeyExchanges, Remote, check_answer};
 use crate::crypto::{Group, KeyExchange, Role, SkeySeed};
 use crate::error::IkeError;
 use crate::output::Encapsulation;
@@ -53,6 +53,7 @@ pub(crate) fn initiate(
         spi_responder: IkeSpi::ZERO,
         path,
         between: Between::default(),
+        retransmission: ctx.shared.config.retransmission_to(&connection),
         requests: Requests::default(),
         answers: Answers::default(),
         heard: ctx.now,
@@ -110,7 +111,7 @@ impl InitSent {
         self.message = draft.into_message()?;
         ctx.send_clear(core.path, &self.message);
         core.requests = Requests::default();
-        core.requests.sent(vec![self.message.clone()], ctx.shared.config.retransmission, ctx.now);
+        core.requests.sent(vec![self.message.clone()], core.retransmission, ctx.now);
         core.said = ctx.now;
         Ok(Phase::InitSent(self))
     }
@@ -210,6 +211,10 @@ impl InitSent {
         if choice.key_exchange() != Some(exchange.group) {
             return self.doubt(core, missing("a public value of the chosen group"));
         }
+        let childless = body.has(NotifyType::ChildlessIkev2Supported);
+        if !childless && (self.connection.childless == Childless::Require || self.children.is_empty()) {
+            return self.doubt(core, IkeError::ChildlessUnsupported);
+        }
         let suite = match translate::suite(&choice) {
             Ok(suite) => suite,
             Err(error) => return self.doubt(core, error),
@@ -240,7 +245,8 @@ impl InitSent {
         let keys = seed.keys(suite, &ni, &nr, core.spi_initiator.0, core.spi_responder.0);
         let mut secure = Secure::new(suite, keys, Role::Initiator);
         if body.has(NotifyType::Ikev2FragmentationSupported) {
-            secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
+            let size = ctx.shared.config.fragment_size_to([&*connection]);
+            secure.allow_fragments(size, core.path.remote.is_ipv6());
         }
         core.between = Between::found(body, core.spis(), path, connection.encapsulation);
         if core.between.encapsulation() == Encapsulation::Udp {
@@ -256,6 +262,7 @@ impl InitSent {
             request,
             response: message.bytes().to_vec(),
             peer_hashes,
+            childless,
         };
         AuthSent::begin(core, ctx, connection, children, secure, handshake)
     }

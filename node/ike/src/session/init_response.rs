@@ -17,7 +17,7 @@ use super::translate;
 use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::auth::{CertificateData, SignatureHashes};
-use crate::config::{Choice, ConnectionConfig, KeyExchanges, Remote, select};
+use crate::config::{Childless, Choice, ConnectionConfig, KeyExchanges, Remote, select};
 use crate::crypto::{Group, KeyExchange, Role, SkeySeed};
 use crate::error::IkeError;
 use crate::trace::{Discarded, Traced, TracedMessage};
@@ -150,6 +150,7 @@ fn answer(
         spi_responder,
         path,
         between: Between::default(),
+        retransmission: ctx.shared.config.retransmission,
         requests: Requests::default(),
         answers: Answers::starting_at(1),
         heard: ctx.now,
@@ -160,7 +161,9 @@ fn answer(
     draft.choice(&choice, SaSpi::Empty).key_exchange(group.number(), &own.public).nonce(&nonce_responder);
     tell_addresses(&mut draft, core.spis(), path, policy);
     abilities(&mut draft);
-    draft.notify(NotifyType::ChildlessIkev2Supported, &[]);
+    if candidates.iter().any(|candidate| candidate.childless != Childless::Never) {
+        draft.notify(NotifyType::ChildlessIkev2Supported, &[]);
+    }
     for request in certificate_requests(&candidates) {
         draft.certificate_request(&request);
     }
@@ -170,7 +173,8 @@ fn answer(
     let keys = seed.keys(suite, &nonce_initiator, &nonce_responder, spi_initiator.0, spi_responder.0);
     let mut secure = Secure::new(suite, keys, Role::Responder);
     if body.has(NotifyType::Ikev2FragmentationSupported) {
-        secure.allow_fragments(ctx.shared.config.fragment_size, path.remote.is_ipv6());
+        let size = ctx.shared.config.fragment_size_to(candidates.iter().map(|candidate| &**candidate));
+        secure.allow_fragments(size, path.remote.is_ipv6());
     }
     let peer_hashes = body
         .notify(NotifyType::SignatureHashAlgorithms)
@@ -187,6 +191,7 @@ fn answer(
             request: message.bytes().to_vec(),
             response,
             peer_hashes,
+            childless: false,
         },
         until: ctx.now + ctx.shared.config.half_open.lifetime,
         address: path.remote,

@@ -41,7 +41,8 @@ pub(super) fn successor(
     let keys = seed.keys(suite, ni, nr, fresh.spis.0.0, fresh.spis.1.0);
     let mut secure = Secure::new(suite, keys, fresh.role);
     if old.fragments_allowed() {
-        secure.allow_fragments(ctx.shared.config.fragment_size, core.path.remote.is_ipv6());
+        let size = ctx.shared.config.fragment_size_to([&*established.connection]);
+        secure.allow_fragments(size, core.path.remote.is_ipv6());
     }
     let core = Core {
         id: ctx.ike_sa_id(),
@@ -50,6 +51,7 @@ pub(super) fn successor(
         spi_responder: fresh.spis.1,
         path: core.path,
         between: core.between,
+        retransmission: core.retransmission,
         requests: Requests::default(),
         answers: Answers::default(),
         heard: ctx.now,

@@ -7,6 +7,8 @@ mod handshake;
 #[cfg(test)]
 mod pair;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod rekey;
 #[cfg(test)]
 mod simulation;

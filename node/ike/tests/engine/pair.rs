@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use twinmesh_ike::auth::{Credentials, LocalCredential, PreSharedKey, RemoteCredential};
 use twinmesh_ike::config::{
-    ChildConfig, ConnectionConfig, EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote,
-    SelectorPair, StartAction, TrafficSelector,
+    ChildConfig, ConnectionConfig, Legacy, Lifetime, Proposal, Protocol, Remote, SelectorPair,
+    TrafficSelector,
 };
 use twinmesh_ike::trace::Trace;
 use twinmesh_ike::{
@@ -152,19 +152,17 @@ pub(crate) fn connection() -> ConnectionConfig {
         }
     };
     ConnectionConfig {
-        name: "site".into(),
-        local: left_address(),
-        remote: Remote::At(right_address()),
-        local_identity: "left.example.org".parse().unwrap(),
-        remote_identity: "right.example.org".parse().unwrap(),
-        credentials: psk("uT7.kQ_2mVx9eR4pLs0b"),
         proposals: proposals(Protocol::Ike, "aes128gcm16-prfsha256-x25519"),
         children: vec![child("lan", "1")],
-        start: StartAction::Start,
         lifetime: Lifetime::UNLIMITED,
-        dpd_delay: None,
-        encapsulation: EncapsulationPolicy::Auto,
-        quirks: Quirks::default(),
+        ..ConnectionConfig::new(
+            "site",
+            left_address(),
+            Remote::At(right_address()),
+            "left.example.org".parse().unwrap(),
+            "right.example.org".parse().unwrap(),
+            psk("uT7.kQ_2mVx9eR4pLs0b"),
+        )
     }
 }
 
