@@ -23,6 +23,7 @@ mod private_key;
 mod public_key;
 mod scheme;
 mod signed_octets;
+mod summary;
 mod trust_anchors;
 
 pub use certificate_error::CertificateError;
@@ -39,6 +40,7 @@ pub use preshared::{PreSharedKey, PreSharedKeyError, Weakness};
 pub use private_key::{PrivateKey, RsaPadding};
 pub use public_key::{PublicKey, Sha1Signatures};
 pub use signed_octets::{PrfFn, SignedOctets};
+pub(crate) use summary::{CertificateSummary, signature_name};
 pub use trust_anchors::{Revocation, TrustAnchorError, TrustAnchors};
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ pub(crate) use self::half_open::HalfOpen;
 use self::init_request::InitSent;
 pub(crate) use self::init_request::initiate;
 pub(crate) use self::init_response::respond;
+pub(crate) use self::nat::detection_hash;
 use self::opening::open;
 use self::secure::Secure;
 pub(crate) use self::task::Task;

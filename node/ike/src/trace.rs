@@ -8,14 +8,18 @@
 //! A message is kept as it was before it was sealed or after it was opened, and decoded only when it is shown. It has
 //! no key in it; keys are told apart from messages, and only if they are asked for.
 
+mod describe;
 mod discarded;
 mod message;
+mod wireshark;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use self::describe::PayloadText;
 pub use self::discarded::Discarded;
 pub use self::message::TracedMessage;
+pub use self::wireshark::WiresharkTable;
 use crate::crypto::{Key, Suite};
 use crate::output::IkeSaId;
 use crate::wire::{Header, IkeSpi};

@@ -48,6 +48,22 @@ impl ParsedCertificate {
         DistinguishedName::from_der(&der).ok()
     }
 
+    pub(crate) fn issuer(&self) -> Option<DistinguishedName> {
+        let der = self.0.tbs_certificate.issuer.to_der().ok()?;
+        DistinguishedName::from_der(&der).ok()
+    }
+
+    pub(crate) fn alternative_names(&self) -> Vec<GeneralName> {
+        let names = self.0.tbs_certificate.get::<SubjectAltName>().ok().flatten();
+        names.map(|(_, names)| names.0).unwrap_or_default()
+    }
+
+    /// Both ends as text (RFC 3339).
+    pub(crate) fn validity(&self) -> (String, String) {
+        let validity = &self.0.tbs_certificate.validity;
+        (validity.not_before.to_string(), validity.not_after.to_string())
+    }
+
     /// RFC 4945 §5.1.3.2: where the key's use is limited, to signatures.
     pub(crate) fn may_sign(&self) -> bool {
         self.key_usage(|usage| usage.digital_signature() || usage.non_repudiation())

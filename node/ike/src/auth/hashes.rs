@@ -11,7 +11,19 @@ pub enum SignatureHash {
 }
 
 impl SignatureHash {
-    const ALL: [Self; 5] = [Self::Sha1, Self::Sha2_256, Self::Sha2_384, Self::Sha2_512, Self::Identity];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Sha1, Self::Sha2_256, Self::Sha2_384, Self::Sha2_512, Self::Identity];
+
+    /// IANA's.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA1",
+            Self::Sha2_256 => "SHA2-256",
+            Self::Sha2_384 => "SHA2-384",
+            Self::Sha2_512 => "SHA2-512",
+            Self::Identity => "Identity",
+        }
+    }
 
     const fn bit(self) -> u8 {
         1 << (self as u8)

@@ -46,6 +46,17 @@ pub enum Sha1Signatures {
 }
 
 impl PublicKey {
+    /// Algorithm or curve, for people.
+    pub fn kind(&self) -> &'static str {
+        match self.key {
+            Key::Rsa(_) => "RSA",
+            Key::P256(_) => "ECDSA P-256",
+            Key::P384(_) => "ECDSA P-384",
+            Key::P521(_) => "ECDSA P-521",
+            Key::Ed25519(_) => "Ed25519",
+        }
+    }
+
     /// A SubjectPublicKeyInfo in DER, as a CERT payload of RFC 7670 carries it.
     pub fn from_der(spki: &[u8]) -> Result<Self, KeyError> {
         let parsed = SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| KeyError::Der)?;

@@ -162,3 +162,65 @@ fn a_failed_attempt_is_told_to_its_end() {
     let Traced::Received(message) = &last.what else { panic!("{last:?}") };
     assert_eq!(message.header.exchange, ExchangeType::IkeAuth);
 }
+
+/// Every message of a node's trace, a line for each payload.
+fn shown(traces: &[Trace]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for Trace { local, remote, what, .. } in traces {
+        let (Traced::Sent(message) | Traced::Received(message)) = what else { panic!("{what:?}") };
+        let sent = matches!(what, Traced::Sent(_));
+        let ends = if sent { (*local, *remote) } else { (*remote, *local) };
+        lines.push(message.header.exchange.to_string());
+        for payload in message.describe(ends.0, ends.1) {
+            lines.push(format!("{} {}", payload.name, payload.text).trim().to_owned());
+            lines.extend(payload.details);
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_whole_handshake_is_decoded() {
+    let mut pair = traced(MESSAGES);
+    pair.initiate();
+    pair.run_secs(1);
+    let [inbound, outbound] =
+        pair.left.esp.values().next().map(|esp| [esp.inbound.0, esp.outbound.0]).unwrap();
+    let expected = format!(
+        "IKE_SA_INIT
+SA 1 IKE aes128gcm16-prfsha256-x25519
+KE x25519, 32 bytes
+Ni 32 bytes
+N(NAT_DETECTION_SOURCE_IP) 192.0.2.1:500, as this datagram has it: no NAT before the sender
+N(NAT_DETECTION_DESTINATION_IP) 198.51.100.1:500, as this datagram has it: no NAT before the receiver
+N(IKEV2_FRAGMENTATION_SUPPORTED)
+N(SIGNATURE_HASH_ALGORITHMS) SHA2-256, SHA2-384, SHA2-512, Identity
+IKE_SA_INIT
+SA 1 IKE aes128gcm16-prfsha256-x25519
+KE x25519, 32 bytes
+Nr 32 bytes
+N(NAT_DETECTION_SOURCE_IP) 198.51.100.1:500, as this datagram has it: no NAT before the sender
+N(NAT_DETECTION_DESTINATION_IP) 192.0.2.1:500, as this datagram has it: no NAT before the receiver
+N(IKEV2_FRAGMENTATION_SUPPORTED)
+N(SIGNATURE_HASH_ALGORITHMS) SHA2-256, SHA2-384, SHA2-512, Identity
+N(CHILDLESS_IKEV2_SUPPORTED)
+IKE_AUTH
+IDi ID_FQDN left.example.org
+N(INITIAL_CONTACT)
+IDr ID_FQDN right.example.org
+AUTH Shared Key Message Integrity Code, 32 bytes
+SA 1 ESP aes128gcm16, SPI {inbound:08x}
+TSi 10.1.1.0/24
+TSr 10.2.1.0/24
+IKE_AUTH
+IDr ID_FQDN right.example.org
+AUTH Shared Key Message Integrity Code, 32 bytes
+SA 1 ESP aes128gcm16, SPI {outbound:08x}
+TSi 10.1.1.0/24
+TSr 10.2.1.0/24"
+    );
+    let expected: Vec<&str> = expected.lines().collect();
+    assert_eq!(shown(&pair.left.traces), expected);
+    let right = shown(&pair.right.traces);
+    assert_eq!(right, expected, "both ends tell the same");
+}

@@ -121,3 +121,18 @@ fn the_request_lists_the_hashes_of_the_authorities_keys() {
     assert_eq!(request.encoding, CertificateEncoding::X509Signature);
     assert_eq!(request.data, [hash(&one.pem), hash(&two.pem)].concat());
 }
+
+#[test]
+fn a_certificate_is_told_in_a_line() {
+    let dates = |params: &mut rcgen::CertificateParams| {
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+    };
+    let der = Authority::root(|_| {}).issue(dates).der();
+    assert_eq!(
+        CertificateSummary::of(&der).unwrap().to_string(),
+        "\"C=CH, CN=sun\" for sun.example.org, issued by \"C=CH, CN=root\", valid from 2026-01-01T00:00:00Z to \
+         2027-01-01T00:00:00Z, key ECDSA P-256"
+    );
+    assert!(CertificateSummary::of(&der[1..]).is_none());
+}
