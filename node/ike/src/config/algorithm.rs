@@ -4,6 +4,7 @@ mod table;
 
 use std::fmt;
 
+use crate::crypto::Group;
 use table::{Class, row_of, unsupported_name};
 pub(super) use table::{of_name, prf_beside};
 
@@ -15,7 +16,7 @@ pub enum TransformKind {
     Integrity,
     KeyExchange,
     SequenceNumbers,
-    /// The additional key exchanges, 1 to 7, which are not supported here.
+    /// The additional key exchanges, 1 to 7.
     AdditionalKeyExchange(u8),
     /// A proposal with it cannot be chosen (RFC 7296 §3.3.6).
     Unknown(u8),
@@ -101,9 +102,15 @@ impl Transform {
         row_of(self).is_some_and(|row| row.class == Class::Legacy)
     }
 
-    /// Of an algorithm that this crate can name.
+    /// Of an algorithm that this crate can name, in the place where it can stand.
     pub fn is_known(self) -> bool {
-        self.is_none() || row_of(self).is_some()
+        self.is_none() || row_of(self).is_some() && !self.is_misplaced()
+    }
+
+    /// Too long for a message that nothing fragments: to be an additional key exchange, not the first.
+    pub fn is_misplaced(self) -> bool {
+        self.kind == TransformKind::KeyExchange
+            && Group::try_from(self.id).is_ok_and(Group::is_additional_only)
     }
 }
 

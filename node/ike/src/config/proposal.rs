@@ -49,6 +49,12 @@ pub enum ProposalError {
     NoPrf(Transform),
     #[error("an IKE proposal needs a key exchange, such as x25519")]
     NoKeyExchange,
+    #[error("{0} comes after a first key exchange, never alone: write x25519-ke1_{0}")]
+    NotFirst(Transform),
+    #[error(
+        "{0} without a first key exchange adds to nothing: where modpnone stands, ke{1}_none has to stand too"
+    )]
+    NothingToAddTo(Transform, u8),
     #[error("it has more than 255 algorithms")]
     TooMany,
 }
@@ -65,6 +71,9 @@ impl Proposal {
                 algorithm::of_name(word, protocol).ok_or_else(|| ProposalError::Unknown(word.to_owned()))?;
             if transform.is_legacy() && legacy == Legacy::Refused {
                 return Err(ProposalError::Legacy(transform));
+            }
+            if transform.is_misplaced() {
+                return Err(ProposalError::NotFirst(transform));
             }
             if !transforms.contains(&transform) {
                 transforms.push(transform);
@@ -106,11 +115,34 @@ impl Proposal {
             }
             Protocol::Esp => {}
         }
+        self.check_rounds()?;
         self.transforms.sort_by_key(|transform| transform.kind.number());
         if self.transforms.len() > usize::from(u8::MAX) {
             return Err(ProposalError::TooMany);
         }
         Ok(self)
+    }
+
+    /// What may be done without a first key exchange can be done without those that follow it.
+    fn check_rounds(&self) -> Result<(), ProposalError> {
+        let needs = |kind| {
+            let exchange = self.of_kind(kind).next()?;
+            self.of_kind(kind).all(|exchange| !exchange.is_none()).then_some(exchange)
+        };
+        if needs(TransformKind::KeyExchange).is_some() {
+            return Ok(());
+        }
+        match (1..=7).find_map(|round| Some((needs(TransformKind::AdditionalKeyExchange(round))?, round))) {
+            Some((exchange, round)) => Err(ProposalError::NothingToAddTo(exchange, round)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it asks for more than one key exchange (RFC 9370), if only perhaps.
+    pub fn has_additional_key_exchanges(&self) -> bool {
+        (1..=7).any(|round| {
+            self.of_kind(TransformKind::AdditionalKeyExchange(round)).any(|exchange| !exchange.is_none())
+        })
     }
 
     /// As a peer wrote it, whatever it may be.
@@ -224,6 +256,7 @@ mod tests {
             "aes256-aes128-sha256-sha512-modp2048-ecp256",
             "aes256-sha256-prfsha384-modp4096",
             "chacha20poly1305-prfsha512-x25519",
+            "aes256gcm16-prfsha384-ecp384-ke1_mlkem768-ke1_none-ke3_x25519",
         ] {
             assert_eq!(ike(text).unwrap().to_string(), text);
         }
@@ -253,6 +286,11 @@ mod tests {
         assert!(said(ike("aes128gcm16-aes128-sha256-x25519")).contains("two proposals"));
         assert!(said(ike("aes128gcm16-prfsha256")).contains("key exchange"));
         assert!(said(ike("aes128gcm16-prfsha256-modp1024")).contains("allow_legacy"));
+        assert!(said(ike("aes128gcm16-prfsha256-mlkem768")).contains("x25519-ke1_mlkem768"));
+        assert!(said(ike("aes128gcm16-prfsha256-ke1_mlkem768")).contains("key exchange"));
+        assert!(said(esp("aes128gcm16-ke1_mlkem768")).contains("ke1_none"));
+        assert!(said(esp("aes128gcm16-x25519-modpnone-ke2_mlkem768")).contains("ke2_none"));
+        assert!(esp("aes128gcm16-x25519-modpnone-ke2_mlkem768-ke2_none").is_ok());
         assert!(said(ike("rot13-x25519")).contains("`rot13`"));
         assert!(said(esp("x25519")).contains("encryption"));
         assert_eq!(ike(""), Err(ProposalError::Empty));

@@ -41,6 +41,10 @@ pub enum BadAnswer {
     Twice(TransformKind),
     #[error("the peer chose no {} algorithm", .0.as_str())]
     Missing(TransformKind),
+    #[error("the peer chose {0}, which is another round's already")]
+    Repeated(Transform),
+    #[error("the peer chose {0} without a first key exchange before it")]
+    WithoutFirst(Transform),
 }
 
 impl Choice {
@@ -75,7 +79,7 @@ impl Choice {
         self.of_kind(TransformKind::KeyExchange).map(|transform| transform.id)
     }
 
-    /// Groups of the additional key exchanges, in their order: of a peer's, since none can be asked for here.
+    /// Groups of the additional key exchanges, in their order (RFC 9370 §2.2.2).
     pub fn additional_key_exchanges(&self) -> impl Iterator<Item = u16> + '_ {
         (1..=7).filter_map(|round| self.of_kind(TransformKind::AdditionalKeyExchange(round))).map(|it| it.id)
     }
@@ -124,11 +128,50 @@ pub(super) fn common(ours: &Proposal, theirs: &Proposal) -> Option<Vec<Transform
     if ours.protocol() != theirs.protocol() {
         return None;
     }
-    kinds(ours, theirs)
-        .into_iter()
-        .map(|kind| common_of_kind(ours, theirs, kind))
-        .collect::<Option<Vec<_>>>()
-        .map(|chosen| chosen.into_iter().flatten().collect())
+    let is_round = |kind: &TransformKind| matches!(kind, TransformKind::AdditionalKeyExchange(_));
+    let (rounds, others): (Vec<_>, Vec<_>) = kinds(ours, theirs).into_iter().partition(is_round);
+    let chosen = others.into_iter().map(|kind| common_of_kind(ours, theirs, kind));
+    let mut chosen: Vec<Transform> = chosen.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+    let has_first = chosen.iter().any(|it| it.kind == TransformKind::KeyExchange && !it.is_none());
+    let rounds: Vec<_> = rounds.into_iter().map(|kind| round(ours, theirs, kind, has_first)).collect();
+    distinct(&rounds, &mut chosen).then_some(chosen)
+}
+
+/// What can be chosen for one additional key exchange; `None` is to leave it out. Without a first key exchange there is
+/// nothing to add to.
+fn round(ours: &Proposal, theirs: &Proposal, kind: TransformKind, has_first: bool) -> Vec<Option<Transform>> {
+    let mine = ours.of_kind(kind).filter(|mine| has_first || mine.is_none());
+    let shared: Vec<_> = mine.filter(|mine| theirs.of_kind(kind).any(|it| it == *mine)).map(Some).collect();
+    if shared.is_empty() && can_do_without(ours, kind) && can_do_without(theirs, kind) {
+        return vec![theirs.of_kind(kind).find(|it| it.is_none())];
+    }
+    shared
+}
+
+/// Adds one of each round to `chosen`, no method twice (RFC 9370 §2.2.1). False if it cannot be done.
+fn distinct(rounds: &[Vec<Option<Transform>>], chosen: &mut Vec<Transform>) -> bool {
+    let Some((first, rest)) = rounds.split_first() else { return true };
+    let length = chosen.len();
+    first.iter().any(|candidate| {
+        chosen.truncate(length);
+        if candidate.is_some_and(|it| is_repeated(it, chosen)) {
+            return false;
+        }
+        chosen.extend(*candidate);
+        distinct(rest, chosen)
+    })
+}
+
+fn is_repeated(exchange: Transform, chosen: &[Transform]) -> bool {
+    let is_exchange =
+        |kind| matches!(kind, TransformKind::KeyExchange | TransformKind::AdditionalKeyExchange(_));
+    let same =
+        |it: &Transform| is_exchange(it.kind) && it.id == exchange.id && it.key_bits == exchange.key_bits;
+    !exchange.is_none() && chosen.iter().any(same)
+}
+
+fn can_do_without(side: &Proposal, kind: TransformKind) -> bool {
+    side.of_kind(kind).next().is_none() || side.of_kind(kind).any(Transform::is_none)
 }
 
 /// Kinds that one of two proposals names.
@@ -153,13 +196,12 @@ pub(super) fn common_of_kind(
     }
     let mine: Vec<Transform> = ours.of_kind(kind).collect();
     let offered: Vec<Transform> = theirs.of_kind(kind).collect();
-    let can_do_without = |side: &[Transform]| side.is_empty() || side.iter().any(|it| it.is_none());
     if let Some(shared) = mine.iter().find(|transform| offered.contains(transform)) {
         return Some(Some(*shared));
     }
     // RFC 7296 §3.3.2: leaving a kind out means the same as NONE, which is said again if it was said.
     let is_optional = !matches!(kind, TransformKind::Encryption | TransformKind::Prf);
-    let without = is_optional && can_do_without(&mine) && can_do_without(&offered);
+    let without = is_optional && can_do_without(ours, kind) && can_do_without(theirs, kind);
     // A peer that leaves it out means 32-bit numbers.
     if kind == TransformKind::SequenceNumbers && offered.is_empty() {
         return mine.contains(&Transform::NO_ESN).then_some(None);
@@ -199,7 +241,19 @@ pub fn check_answer(
             None => return Err(BadAnswer::Missing(kind)),
         }
     }
-    Ok(Choice { number: answer.number, protocol: ours.protocol(), transforms: theirs.transforms().to_vec() })
+    let choice =
+        Choice { number: answer.number, protocol: ours.protocol(), transforms: theirs.transforms().to_vec() };
+    let mut seen = Vec::new();
+    for chosen in (1..=7).filter_map(|round| choice.of_kind(TransformKind::AdditionalKeyExchange(round))) {
+        if is_repeated(chosen, &seen) {
+            return Err(BadAnswer::Repeated(chosen));
+        }
+        if choice.key_exchange().is_none() {
+            return Err(BadAnswer::WithoutFirst(chosen));
+        }
+        seen.push(chosen);
+    }
+    Ok(choice)
 }
 
 #[cfg(test)]

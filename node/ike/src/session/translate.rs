@@ -1,8 +1,10 @@
 //! Between what stands on the wire and what a configuration says.
 
+use std::collections::VecDeque;
+
 use super::body::Proposed;
 use crate::config::{Choice, Offer, Proposal, Protocol, TrafficSelector, Transform, TransformKind};
-use crate::crypto::{Encryption, Integrity, Prf, Suite};
+use crate::crypto::{Encryption, Group, Integrity, Prf, Suite};
 use crate::error::IkeError;
 use crate::wire::{self, ProtocolId, SaSpi, TransformType};
 
@@ -72,9 +74,6 @@ fn wire_proposal(number: u8, protocol: Protocol, transforms: &[Transform], spi: 
 /// What protects the IKE SA.
 pub(super) fn suite(choice: &Choice) -> Result<Suite, IkeError> {
     let unusable = || IkeError::Unusable(choice.name());
-    if choice.additional_key_exchanges().next().is_some() {
-        return Err(unusable());
-    }
     let encryption = choice.encryption().ok_or_else(unusable)?;
     let encryption = Encryption::of_transform(encryption.id, encryption.key_bits).ok_or_else(unusable)?;
     let integrity = match choice.integrity() {
@@ -85,11 +84,14 @@ pub(super) fn suite(choice: &Choice) -> Result<Suite, IkeError> {
     Suite::new(encryption, integrity, prf).map_err(|_| unusable())
 }
 
+/// The additional key exchanges to be made, in their order (RFC 9370 §2.2.2): seven at most.
+pub(super) fn rounds(choice: &Choice) -> Result<VecDeque<Group>, IkeError> {
+    let groups = choice.additional_key_exchanges().map(Group::try_from);
+    groups.collect::<Result<_, _>>().map_err(|_| IkeError::Unusable(choice.name()))
+}
+
 /// Bytes of KEYMAT in one direction of an ESP SA: encryption key, salt, integrity key (RFC 7296 §2.17, RFC 4106 §8.1).
 pub(super) fn keymat_len(choice: &Choice) -> Option<usize> {
-    if choice.additional_key_exchanges().next().is_some() {
-        return None;
-    }
     let encryption = choice.encryption()?;
     let bytes = usize::from(encryption.key_bits.unwrap_or(0)) / 8;
     let encryption = match encryption.id {

@@ -70,6 +70,7 @@ const TABLE: &[Row] = &[
     row("modp2048", KeyExchange, 14, Sound, Use::Both),
     row("modp3072", KeyExchange, 15, Sound, Use::Both),
     row("modp4096", KeyExchange, 16, Sound, Use::Both),
+    row("mlkem768", KeyExchange, 36, Sound, Use::Both),
     row("modp1536", KeyExchange, 5, Legacy, Use::Both),
     row("modp1024", KeyExchange, 2, Legacy, Use::Both),
     row("noesn", SequenceNumbers, 0, Sound, Use::Esp),
@@ -97,8 +98,13 @@ pub(in crate::config) fn prf_beside(integrity: Transform) -> Option<Transform> {
     Some(Transform::new(Prf, id))
 }
 
-/// The transform that a word names in proposals of this protocol.
+/// The transform that a word names in proposals of this protocol: `x25519`, or with its round `ke1_mlkem768`.
 pub(in crate::config) fn of_name(word: &str, protocol: Protocol) -> Option<Transform> {
+    if let Some((round, method)) = word.strip_prefix("ke").and_then(|rest| rest.split_once('_')) {
+        let round = (1..=7).find(|number: &u8| number.to_string() == round)?;
+        let exchange = of_name(method, protocol).filter(|it| it.kind == KeyExchange)?;
+        return Some(Transform { kind: AdditionalKeyExchange(round), ..exchange });
+    }
     if matches!(word, "none" | "modpnone") {
         return Some(Transform::new(KeyExchange, 0));
     }
@@ -156,7 +162,6 @@ pub(super) fn unsupported_name(kind: TransformKind, id: u16) -> Option<&'static 
         (KeyExchange, 30) => "ecp512bp",
         (KeyExchange, 32) => "x448",
         (KeyExchange, 35) => "mlkem512",
-        (KeyExchange, 36) => "mlkem768",
         (KeyExchange, 37) => "mlkem1024",
         _ => return None,
     })
@@ -180,6 +185,18 @@ mod tests {
     fn words_of_the_other_protocol_are_no_words() {
         assert_eq!(of_name("prfsha256", Protocol::Esp), None);
         assert_eq!(of_name("esn", Protocol::Ike), None);
-        assert_eq!(of_name("ke1_x25519", Protocol::Ike), None);
+    }
+
+    #[test]
+    fn additional_key_exchanges_are_named_with_their_round() {
+        let first = Transform::new(AdditionalKeyExchange(1), 36);
+        assert_eq!(of_name("ke1_mlkem768", Protocol::Ike), Some(first));
+        assert_eq!(of_name("ke7_none", Protocol::Esp), Some(Transform::new(AdditionalKeyExchange(7), 0)));
+        assert_eq!(of_name("ke2_ecp384", Protocol::Esp).unwrap().to_string(), "ke2_ecp384");
+        for word in
+            ["ke0_x25519", "ke8_x25519", "ke01_x25519", "ke_x25519", "ke1_aes128", "ke1_ke2_x25519", "ke1_"]
+        {
+            assert_eq!(of_name(word, Protocol::Ike), None, "{word}");
+        }
     }
 }

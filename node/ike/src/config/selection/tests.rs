@@ -111,6 +111,41 @@ fn an_additional_key_exchange_is_refused_unless_the_peer_can_do_without() {
 }
 
 #[test]
+fn additional_key_exchanges_are_chosen_each_for_itself_and_no_method_twice() {
+    let base = "aes256gcm16-prfsha384-x25519";
+    let choose = |offered: &str, allowed: &str| {
+        let (offered, allowed) = (format!("{base}{offered}"), format!("{base}{allowed}"));
+        ike(&[&offered], &[&allowed]).map(|choice| choice.additional_key_exchanges().collect::<Vec<_>>())
+    };
+    assert_eq!(choose("-ke1_mlkem768", "-ke1_mlkem768-ke1_none"), Ok(vec![36]));
+    assert_eq!(choose("-ke1_mlkem768-ke1_none", "-ke1_none-ke1_mlkem768"), Ok(vec![]));
+    assert_eq!(choose("-ke1_mlkem768-ke1_none", ""), Ok(vec![]));
+    assert!(choose("-ke1_mlkem768", "").is_err());
+    assert!(choose("", "-ke1_mlkem768").is_err());
+    assert_eq!(choose("-ke2_ecp384-ke7_mlkem768", "-ke7_mlkem768-ke2_ecp384"), Ok(vec![20, 36]));
+    // The first choice of one round must leave something to the next.
+    let both = "-ke1_mlkem768-ke1_ecp384-ke2_mlkem768";
+    assert_eq!(choose(both, both), Ok(vec![20, 36]));
+    assert!(choose("-ke1_mlkem768-ke2_mlkem768", "-ke1_mlkem768-ke2_mlkem768").is_err());
+    assert!(choose("-ke1_x25519", "-ke1_x25519").is_err(), "the first counts too");
+}
+
+#[test]
+fn without_a_first_key_exchange_there_is_no_additional_one() {
+    let ours = "aes128gcm16-x25519-modpnone-ke1_mlkem768-ke1_none";
+    let rounds = |choice: Choice| (choice.key_exchange(), choice.additional_key_exchanges().next());
+    assert_eq!(esp(&["aes128gcm16"], &[ours]).map(rounds), Ok((None, None)));
+    assert_eq!(esp(&["aes128gcm16-x25519"], &[ours]).map(rounds), Ok((Some(31), None)));
+    assert_eq!(esp(&[ours], &[ours]).map(rounds), Ok((Some(31), Some(36))));
+    let mut transforms = proposal(Protocol::Esp, "aes128gcm16").transforms().to_vec();
+    transforms.push(Transform::new(TransformKind::AdditionalKeyExchange(1), 36));
+    let offer = Offer { number: 1, proposal: Proposal::offered(Protocol::Esp, transforms) };
+    assert!(select(&[offer.clone()], &proposals(Protocol::Esp, &[ours]), KeyExchanges::Negotiated).is_err());
+    let answer = check_answer(&offer, &proposals(Protocol::Esp, &[ours]), KeyExchanges::Negotiated);
+    assert!(matches!(answer, Err(BadAnswer::WithoutFirst(_))));
+}
+
+#[test]
 fn an_answer_is_one_of_what_was_offered() {
     let ours =
         proposals(Protocol::Ike, &["aes256gcm16-aes128gcm16-prfsha256-x25519", "aes128-sha256-modp2048"]);
