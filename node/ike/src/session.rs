@@ -1,10 +1,11 @@
 //! One IKE SA from its first message to its last.
 //!
 //! ```text
-//!   initiator   InitSent ──► AuthSent ──┐
-//!                 ▲  │ COOKIE,           ├─► Established ──► Closed ──► gone
-//!                 └──┘ INVALID_KE        │      │ rekeyed: a new session, Established from the start
-//!   responder   AuthAwaited ────────────┘
+//!   initiator   InitSent ──► IntermediateSent ──► AuthSent ──┐
+//!                 ▲  │ COOKIE,      ▲  │ as many as there     ├─► Established ──► Closed ──► gone
+//!                 └──┘ INVALID_KE   └──┘ are additional       │      │ rekeyed: a new session,
+//!                                        key exchanges        │      ▼ Established from the start
+//!   responder   AuthAwaited ──────────────────────────────────┘
 //! ```
 
 mod auth_request;
@@ -20,9 +21,11 @@ mod core;
 mod draft;
 mod established;
 mod half_open;
+mod handshake;
 mod inform;
 mod init_request;
 mod init_response;
+mod intermediate;
 mod nat;
 mod opening;
 mod reassembly;
@@ -48,6 +51,7 @@ pub(crate) use self::half_open::HalfOpen;
 use self::init_request::InitSent;
 pub(crate) use self::init_request::initiate;
 pub(crate) use self::init_response::respond;
+use self::intermediate::{IntermediateSent, Plain};
 pub(crate) use self::nat::detection_hash;
 use self::opening::open;
 use self::secure::Secure;
@@ -75,6 +79,7 @@ pub(crate) struct Session {
 
 pub(crate) enum Phase {
     InitSent(Box<InitSent>),
+    IntermediateSent(Box<IntermediateSent>),
     AuthSent(Box<AuthSent>),
     AuthAwaited(Box<AuthAwaited>),
     Established(Box<Established>),
@@ -117,6 +122,7 @@ impl Session {
 
     pub(crate) fn secure(&mut self) -> Option<&mut Secure> {
         match &mut self.phase {
+            Phase::IntermediateSent(sent) => Some(&mut sent.secure),
             Phase::AuthSent(sent) => Some(&mut sent.secure),
             Phase::AuthAwaited(awaited) => Some(&mut awaited.secure),
             Phase::Established(established) => Some(&mut established.secure),
@@ -151,12 +157,17 @@ impl Session {
         let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
         match std::mem::replace(&mut self.phase, Phase::Gone) {
             Phase::AuthAwaited(awaited) => {
-                self.phase = awaited.handle_request(&mut self.core, ctx, &message.header, body);
+                let plain = Plain { message, opened: &opened };
+                self.phase = awaited.handle_request(&mut self.core, ctx, &plain, body);
             }
             Phase::Established(established) => {
                 self.phase = established.handle_request(&mut self.core, ctx, &message.header, body);
             }
-            other @ (Phase::InitSent(_) | Phase::AuthSent(_) | Phase::Closed { .. } | Phase::Gone) => {
+            other @ (Phase::InitSent(_)
+            | Phase::IntermediateSent(_)
+            | Phase::AuthSent(_)
+            | Phase::Closed { .. }
+            | Phase::Gone) => {
                 self.phase = other;
                 return Err(Discarded::OutOfTurn);
             }
@@ -180,6 +191,10 @@ impl Session {
         self.core.heard_from(ctx, path, &mut self.phase);
         let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
         match std::mem::replace(&mut self.phase, Phase::Gone) {
+            Phase::IntermediateSent(sent) => {
+                let plain = Plain { message, opened: &opened };
+                self.phase = sent.handle_response(&mut self.core, ctx, &plain, body);
+            }
             Phase::AuthSent(sent) => {
                 self.phase = sent.handle_response(&mut self.core, ctx, &message.header, body);
             }
@@ -213,7 +228,8 @@ impl Session {
                 self.phase = sent.handle_response(&mut self.core, ctx, message, path);
                 Ok(())
             }
-            other @ (Phase::AuthSent(_)
+            other @ (Phase::IntermediateSent(_)
+            | Phase::AuthSent(_)
             | Phase::AuthAwaited(_)
             | Phase::Established(_)
             | Phase::Closed { .. }
@@ -239,6 +255,7 @@ impl Session {
     pub(crate) fn connection(&self) -> Option<&str> {
         match &self.phase {
             Phase::InitSent(sent) => Some(&sent.connection.name),
+            Phase::IntermediateSent(sent) => Some(&sent.connection.name),
             Phase::AuthSent(sent) => Some(&sent.connection.name),
             Phase::Established(established) => Some(&established.connection.name),
             Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => None,
@@ -248,7 +265,7 @@ impl Session {
     /// Whether it makes children, now or once it is established.
     pub(crate) fn takes_tasks(&self) -> bool {
         match &self.phase {
-            Phase::InitSent(_) | Phase::AuthSent(_) => true,
+            Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) => true,
             Phase::Established(established) => established.is_in_use(),
             Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => false,
         }
@@ -268,6 +285,7 @@ impl Session {
     pub(crate) fn add_child(&mut self, ctx: &mut Context<'_>, name: &str) {
         match &mut self.phase {
             Phase::InitSent(sent) => want(&mut sent.children, name),
+            Phase::IntermediateSent(sent) => want(&mut sent.children, name),
             Phase::AuthSent(sent) => want(&mut sent.children, name),
             Phase::Established(established) => match established.connection.child(name) {
                 Some(config) => {
@@ -282,7 +300,7 @@ impl Session {
 
     pub(crate) fn terminate(&mut self, ctx: &mut Context<'_>) {
         match &mut self.phase {
-            Phase::InitSent(_) => self.phase = Phase::Gone,
+            Phase::InitSent(_) | Phase::IntermediateSent(_) => self.phase = Phase::Gone,
             Phase::AuthSent(sent) => {
                 sent.abandon(ctx);
                 self.phase = Phase::Gone;

@@ -52,7 +52,7 @@ pub use notify::Notify;
 pub use notify_type::NotifyType;
 pub use payload::{Encrypted, EncryptedFragment, Payload};
 pub use proposal::Proposal;
-pub use protected::{ENCRYPTED_PREFIX, FRAGMENT_PREFIX, ProtectedWriter};
+pub use protected::{ENCRYPTED_PREFIX, FRAGMENT_PREFIX, ProtectedWriter, plain_octets};
 pub use registry::{
     AuthMethod, CertificateEncoding, ConfigurationType, ExchangeType, IdType, PayloadType, ProtocolId,
     TransformType, TsType,

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::auth_request::{Handshake, Side, identity};
 use super::body::Body;
 use super::child_answer::answer_first_child;
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::established::{Established, Standing};
+use super::handshake::{Handshake, Side, identity};
+use super::intermediate::Plain;
 use super::nat::Between;
 use super::secure::Secure;
 use super::{Phase, Session};
@@ -36,9 +37,13 @@ impl AuthAwaited {
         self: Box<Self>,
         core: &mut Core,
         ctx: &mut Context<'_>,
-        header: &Header,
+        plain: &Plain<'_>,
         body: Result<Body<'_>, WireError>,
     ) -> Phase {
+        let header = &plain.message.header;
+        if header.exchange == ExchangeType::IkeIntermediate && !self.handshake.rounds.is_empty() {
+            return self.handle_intermediate(core, ctx, plain, body);
+        }
         if header.exchange != ExchangeType::IkeAuth {
             ctx.dropped(core.path, header, Discarded::OutOfTurn);
             return Phase::AuthAwaited(self);
@@ -109,6 +114,10 @@ impl AuthAwaited {
         body: &Body<'_>,
     ) -> Result<(Arc<ConnectionConfig>, Authenticated), IkeError> {
         let missing = |payload| IkeError::Missing { exchange: ExchangeType::IkeAuth, payload };
+        // Else whoever sits between could spare both sides the key exchanges that they have agreed upon.
+        if !self.handshake.rounds.is_empty() {
+            return Err(missing("the key exchanges before it"));
+        }
         let id = body.id_initiator.ok_or_else(|| missing("IDi"))?;
         let claimed = identity(&id)?;
         let wanted = body.id_responder.as_ref().map(identity).transpose()?;
@@ -142,7 +151,7 @@ impl AuthAwaited {
         best.map(|(_, connection)| connection.clone())
     }
 
-    fn refuse(
+    pub(super) fn refuse(
         mut self: Box<Self>,
         core: &mut Core,
         ctx: &mut Context<'_>,

@@ -66,8 +66,19 @@ impl Core {
         exchange: ExchangeType,
         draft: Draft,
     ) -> Result<(), IkeError> {
+        self.request_chain(ctx, secure, exchange, &draft.into_chain()?)
+    }
+
+    /// The same, of payloads already written.
+    pub(crate) fn request_chain(
+        &mut self,
+        ctx: &mut Context<'_>,
+        secure: &mut Secure,
+        exchange: ExchangeType,
+        chain: &Chain,
+    ) -> Result<(), IkeError> {
         let Some(id) = self.requests.free() else { return Ok(()) };
-        let datagrams = self.seal(ctx, secure, &self.header(exchange, id, false), &draft.into_chain()?)?;
+        let datagrams = self.seal(ctx, secure, &self.header(exchange, id, false), chain)?;
         self.requests.sent(datagrams, self.retransmission, ctx.now);
         self.said = ctx.now;
         Ok(())
@@ -81,8 +92,19 @@ impl Core {
         request: &Header,
         draft: Draft,
     ) -> Result<(), IkeError> {
+        self.answer_chain(ctx, secure, request, &draft.into_chain()?)
+    }
+
+    /// The same, of payloads already written.
+    pub(crate) fn answer_chain(
+        &mut self,
+        ctx: &mut Context<'_>,
+        secure: &mut Secure,
+        request: &Header,
+        chain: &Chain,
+    ) -> Result<(), IkeError> {
         let header = self.header(request.exchange, request.message_id.0, true);
-        let datagrams = self.seal(ctx, secure, &header, &draft.into_chain()?)?;
+        let datagrams = self.seal(ctx, secure, &header, chain)?;
         self.answers.answered(datagrams);
         self.said = ctx.now;
         Ok(())
@@ -121,6 +143,7 @@ impl Core {
                 ctx.event(Event::AddressChanged { connection, ike_sa: self.id, local, remote });
             }
             Phase::InitSent(_)
+            | Phase::IntermediateSent(_)
             | Phase::AuthSent(_)
             | Phase::Established(_)
             | Phase::Closed { .. }

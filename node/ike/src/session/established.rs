@@ -54,10 +54,11 @@ impl Established {
         core: &Core,
         ctx: &mut Context<'_>,
         connection: Arc<ConnectionConfig>,
-        secure: Secure,
+        mut secure: Secure,
         standing: Standing,
         remote_identity: Identity,
     ) -> Self {
+        secure.forget_previous();
         let moment = u64::from_be_bytes(ctx.random_array());
         let lifetime = connection.lifetime;
         let started = core.heard;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::auth_request::{AuthSent, Handshake};
 use super::body::Body;
 use super::context::{Context, NAT_PORT, PLAIN_PORT, Path};
 use super::core::Core;
 use super::draft::Draft;
+use super::handshake::Handshake;
+use super::intermediate::{self, IntAuth, IntermediateSent};
 use super::nat::{Between, tell_addresses};
 use super::secure::Secure;
 use super::translate;
@@ -108,6 +109,9 @@ impl InitSent {
             .nonce(&self.nonce);
         tell_addresses(&mut draft, core.spis(), core.path, self.connection.encapsulation);
         abilities(&mut draft);
+        if intermediate::is_wanted(&self.connection) {
+            draft.notify(intermediate::SUPPORTED, &[]);
+        }
         self.message = draft.into_message()?;
         ctx.send_clear(core.path, &self.message);
         core.requests = Requests::default();
@@ -215,10 +219,14 @@ impl InitSent {
         if !childless && (self.connection.childless == Childless::Require || self.children.is_empty()) {
             return self.doubt(core, IkeError::ChildlessUnsupported);
         }
-        let suite = match translate::suite(&choice) {
-            Ok(suite) => suite,
+        let usable = translate::suite(&choice).and_then(|suite| Ok((suite, translate::rounds(&choice)?)));
+        let (suite, rounds) = match usable {
+            Ok(usable) => usable,
             Err(error) => return self.doubt(core, error),
         };
+        if !rounds.is_empty() && !body.has(intermediate::SUPPORTED) {
+            return self.doubt(core, missing("INTERMEDIATE_EXCHANGE_SUPPORTED"));
+        }
         let Self { connection, children, nonce: own_nonce, exchange: own, message: request, .. } = *self;
         let shared = match own.agree(exchange.public) {
             Ok(shared) => shared,
@@ -238,7 +246,7 @@ impl InitSent {
             }
         };
         core.spi_responder = spi_responder;
-        core.requests.answered(0);
+        core.requests = Requests::starting_at(1);
         core.heard = ctx.now;
         let (ni, nr) = (own_nonce, nonce.to_vec());
         let seed = SkeySeed::initial(suite.prf(), &shared, &ni, &nr);
@@ -263,8 +271,10 @@ impl InitSent {
             response: message.bytes().to_vec(),
             peer_hashes,
             childless,
+            rounds,
+            int_auth: IntAuth::default(),
         };
-        AuthSent::begin(core, ctx, connection, children, secure, handshake)
+        IntermediateSent::begin(core, ctx, connection, children, secure, handshake)
     }
 }
 

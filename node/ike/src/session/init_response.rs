@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::auth_request::Handshake;
 use super::auth_response::AuthAwaited;
 use super::body::Body;
 use super::context::{Context, Path};
@@ -10,7 +9,9 @@ use super::cookie::{Claim, Cookies};
 use super::core::Core;
 use super::draft::Draft;
 use super::half_open::Admission;
+use super::handshake::Handshake;
 use super::init_request::abilities;
+use super::intermediate::{self, IntAuth};
 use super::nat::{Between, common_policy, tell_addresses};
 use super::secure::Secure;
 use super::translate;
@@ -140,6 +141,11 @@ fn answer(
         return Ok(None);
     }
     let suite = translate::suite(&choice)?;
+    let rounds = translate::rounds(&choice)?;
+    // RFC 9370 §2.2.1: whoever offers additional key exchanges offers the exchange that they are made in.
+    if !rounds.is_empty() && !body.has(intermediate::SUPPORTED) {
+        return Err(missing("INTERMEDIATE_EXCHANGE_SUPPORTED"));
+    }
     let own = KeyExchange::respond(group, exchange.public, ctx.random)?;
     let nonce_responder = ctx.nonce();
     let (spi_initiator, spi_responder) = (message.header.initiator_spi, ctx.ike_spi());
@@ -163,6 +169,9 @@ fn answer(
     abilities(&mut draft);
     if candidates.iter().any(|candidate| candidate.childless != Childless::Never) {
         draft.notify(NotifyType::ChildlessIkev2Supported, &[]);
+    }
+    if !rounds.is_empty() {
+        draft.notify(intermediate::SUPPORTED, &[]);
     }
     for request in certificate_requests(&candidates) {
         draft.certificate_request(&request);
@@ -192,6 +201,8 @@ fn answer(
             response,
             peer_hashes,
             childless: false,
+            rounds,
+            int_auth: IntAuth::default(),
         },
         until: ctx.now + ctx.shared.config.half_open.lifetime,
         address: path.remote,

@@ -13,10 +13,12 @@ use zeroize::Zeroizing;
 
 /// The keys of an IKE SA at work.
 pub(crate) struct Secure {
-    suite: Suite,
+    pub(crate) suite: Suite,
     pub(crate) prf: Prf,
     pub(crate) keys: SaKeys,
     protection: Protection,
+    /// Of the request before the last key exchange, which may come again.
+    previous: Option<Box<Protection>>,
     /// What the body of one SKF payload can be long, if both ends know fragments.
     fragment_body: Option<usize>,
     reassembly: Reassembly,
@@ -41,9 +43,30 @@ pub(crate) enum NotOpened {
 
 impl Secure {
     pub(crate) fn new(suite: Suite, keys: SaKeys, role: Role) -> Self {
-        let protection = Protection::new(suite, &keys, role);
-        let reassembly = Reassembly::default();
-        Self { suite, prf: suite.prf(), keys, protection, fragment_body: None, reassembly, told: false }
+        Self {
+            suite,
+            prf: suite.prf(),
+            protection: Protection::new(suite, &keys, role),
+            keys,
+            previous: None,
+            fragment_body: None,
+            reassembly: Reassembly::default(),
+            told: false,
+        }
+    }
+
+    /// From the next message on, with other keys (RFC 9370 §2.2.2).
+    pub(crate) fn advance(&mut self, keys: SaKeys, role: Role) {
+        let protection = Protection::new(self.suite, &keys, role);
+        self.keys = keys;
+        self.previous = Some(Box::new(std::mem::replace(&mut self.protection, protection)));
+        self.reassembly = Reassembly::default();
+        self.told = false;
+    }
+
+    /// Nothing sealed with earlier keys is of interest any more.
+    pub(crate) fn forget_previous(&mut self) {
+        self.previous = None;
     }
 
     /// For a trace.
@@ -129,6 +152,10 @@ impl Secure {
             Some(Ok(Payload::EncryptedFragment(sealed))) if sealed.number == 1 => sealed.range,
             Some(_) | None => return false,
         };
-        self.protection.open(message.bytes(), range).is_ok()
+        // The answer to it may have changed the keys.
+        [Some(&self.protection), self.previous.as_deref()]
+            .into_iter()
+            .flatten()
+            .any(|protection| protection.open(message.bytes(), range.clone()).is_ok())
     }
 }

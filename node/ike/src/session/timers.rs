@@ -19,7 +19,7 @@ impl Session {
             Phase::AuthAwaited(awaited) => Some(awaited.until),
             Phase::Closed { until, .. } => Some(*until),
             Phase::Established(established) => established.deadline(&self.core, self.keepalive),
-            Phase::InitSent(_) | Phase::AuthSent(_) | Phase::Gone => None,
+            Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) | Phase::Gone => None,
         };
         own.into_iter().chain(self.core.requests.due()).min()
     }
@@ -43,6 +43,7 @@ impl Session {
                 }
             }
             other @ (Phase::InitSent(_)
+            | Phase::IntermediateSent(_)
             | Phase::AuthSent(_)
             | Phase::AuthAwaited(_)
             | Phase::Closed { .. }
@@ -58,6 +59,10 @@ impl Session {
                 let silence = IkeError::NoAnswer { exchange: ExchangeType::IkeSaInit };
                 let error = sent.refused.unwrap_or(silence);
                 ctx.failed(Some(sent.connection.name.clone()), None, None, core.path.remote, error);
+            }
+            Phase::IntermediateSent(sent) => {
+                let error = IkeError::NoAnswer { exchange: ExchangeType::IkeIntermediate };
+                sent.fail(core, ctx, error);
             }
             Phase::AuthSent(sent) => {
                 let error = IkeError::NoAnswer { exchange: ExchangeType::IkeAuth };

@@ -1,6 +1,7 @@
 use super::chain::GENERIC_HEADER;
 use super::error::WriteError;
 use super::header::Header;
+use super::message::Message;
 use super::registry::PayloadType;
 
 /// What stands before the sealed part of an encrypted payload: IKE header and generic header.
@@ -74,4 +75,28 @@ impl ProtectedWriter {
         message.extend_from_slice(fields);
         Ok(Self { message, sealed_length })
     }
+}
+
+/// A message as IKE_AUTH covers it (RFC 9242 §3.3.2): up to the generic header of its encrypted payload, then the
+/// opened `content` without padding; one piece, whether it came in fragments or not, with the lengths of that.
+pub fn plain_octets(
+    message: &Message<'_>,
+    first: PayloadType,
+    content: &[u8],
+) -> Result<Vec<u8>, WriteError> {
+    let too_long = WriteError::PayloadTooLong;
+    let length = content.len().checked_add(GENERIC_HEADER).and_then(|length| u16::try_from(length).ok());
+    let length = length.ok_or(too_long)?;
+    let total = u32::from(length).saturating_add(28);
+    let datagram = message.bytes();
+    // As received, reserved bits too: SPIs; version to message id; the critical bit beside it.
+    let (Some(spis), Some(middle), Some(critical)) =
+        (datagram.get(..16), datagram.get(17..24), datagram.get(29..30))
+    else {
+        return Err(WriteError::SealedLength);
+    };
+    let encrypted = [PayloadType::Encrypted.into()];
+    let first = [first.into()];
+    Ok([spis, &encrypted, middle, &total.to_be_bytes(), &first, critical, &length.to_be_bytes(), content]
+        .concat())
 }

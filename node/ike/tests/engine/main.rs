@@ -5,6 +5,8 @@ mod authentication;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod key_exchanges;
+#[cfg(test)]
 mod pair;
 #[cfg(test)]
 mod policy;

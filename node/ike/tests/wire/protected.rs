@@ -2,7 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use twinmesh_ike::wire::{
     ENCRYPTED_PREFIX, FRAGMENT_PREFIX, Message, NON_ESP_MARKER, Payload, PayloadType, ProtectedWriter,
-    WriteError, strip_non_esp_marker, with_non_esp_marker,
+    WriteError, plain_octets, strip_non_esp_marker, with_non_esp_marker,
 };
 
 use super::header;
@@ -47,6 +47,33 @@ fn a_sealed_part_of_another_length_is_refused() {
     assert!(longest(65_531).is_ok());
     assert_eq!(longest(65_532).unwrap_err(), WriteError::PayloadTooLong);
     assert_eq!(longest(usize::MAX).unwrap_err(), WriteError::PayloadTooLong);
+}
+
+/// RFC 9242 §3.3.2.
+#[test]
+fn a_message_is_signed_without_encryption_and_in_one_piece_whatever_it_came_in() {
+    let content = [9; 50];
+    let writer = |sealed| ProtectedWriter::encrypted(&header(), PayloadType::KeyExchange, sealed).unwrap();
+    let expected = writer(content.len()).finish(&content).unwrap();
+    let whole = writer(78).finish(&[0; 78]).unwrap();
+    let fragment = ProtectedWriter::fragment(&header(), PayloadType::KeyExchange, 2, 2, 30).unwrap();
+    let fragment = fragment.finish(&[0; 30]).unwrap();
+    for datagram in [whole.clone(), fragment] {
+        let message = Message::parse(&datagram).unwrap();
+        assert_eq!(plain_octets(&message, PayloadType::KeyExchange, &content).unwrap(), expected);
+    }
+    // Minor version, reserved flags and the critical bit are signed as they came.
+    let mut odd = whole;
+    let mut expected = expected;
+    for bytes in [&mut odd, &mut expected] {
+        bytes[17] = 0x21;
+        bytes[19] |= 0x01;
+        bytes[29] = 0x80;
+    }
+    let message = Message::parse(&odd).unwrap();
+    assert_eq!(plain_octets(&message, PayloadType::KeyExchange, &content).unwrap(), expected);
+    let long = vec![0; 65_532];
+    assert_eq!(plain_octets(&message, PayloadType::Notify, &long), Err(WriteError::PayloadTooLong));
 }
 
 #[test]

@@ -140,7 +140,10 @@ fn without_a_first_key_exchange_there_is_no_additional_one() {
     let mut transforms = proposal(Protocol::Esp, "aes128gcm16").transforms().to_vec();
     transforms.push(Transform::new(TransformKind::AdditionalKeyExchange(1), 36));
     let offer = Offer { number: 1, proposal: Proposal::offered(Protocol::Esp, transforms) };
-    assert!(select(&[offer.clone()], &proposals(Protocol::Esp, &[ours]), KeyExchanges::Negotiated).is_err());
+    assert!(
+        select(std::slice::from_ref(&offer), &proposals(Protocol::Esp, &[ours]), KeyExchanges::Negotiated)
+            .is_err()
+    );
     let answer = check_answer(&offer, &proposals(Protocol::Esp, &[ours]), KeyExchanges::Negotiated);
     assert!(matches!(answer, Err(BadAnswer::WithoutFirst(_))));
 }
