@@ -10,7 +10,9 @@ use std::time::{Instant, SystemTime};
 use crate::config::ConnectionConfig;
 use crate::error::IkeError;
 use crate::output::{ChildSaId, Command, DeleteReason, EngineConfig, IkeSaId, Output};
-use crate::session::{Context, HalfOpen, Path, Random, Session, Shared, Task, initiate, respond};
+use crate::session::{
+    Context, HalfOpen, Path, Random, Session, Shared, Task, Trigger, Wanted, initiate, respond,
+};
 use crate::trace::{Discarded, Tracing};
 use crate::wire::{ExchangeType, IkeSpi, Message, strip_non_esp_marker};
 
@@ -123,8 +125,8 @@ impl Engine {
     pub fn handle_command(&mut self, now: Instant, command: Command, random: &mut Random<'_>) {
         match command {
             Command::Initiate { connection } => self.initiate(now, &connection, None, random),
-            Command::CreateChild { connection, child } => {
-                self.create_child(now, &connection, &child, random);
+            Command::CreateChild { connection, child, trigger } => {
+                self.create_child(now, &connection, (&child, trigger), random);
             }
             Command::RekeyIke { ike_sa } => self.task(now, ike_sa, Task::RekeyIke, random),
             Command::RekeyChild { child_sa } => {
@@ -162,7 +164,13 @@ impl Engine {
         self.shared.half_open.total()
     }
 
-    fn initiate(&mut self, now: Instant, name: &str, child: Option<&str>, random: &mut Random<'_>) {
+    fn initiate(
+        &mut self,
+        now: Instant,
+        name: &str,
+        child: Option<(&str, Option<Trigger>)>,
+        random: &mut Random<'_>,
+    ) {
         let mut ctx = context(&mut self.shared, self.wall, now, random);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let Some(connection) = ctx.shared.connections.get(name).cloned() else {
@@ -170,11 +178,11 @@ impl Engine {
             return;
         };
         let children = match child {
-            Some(child) => vec![child.into()],
-            None => connection.children.iter().map(|child| child.name.clone()).collect(),
+            Some((child, trigger)) => Wanted::of(&connection, child, trigger),
+            None => Wanted::all_of(&connection),
         };
         let from = ctx.shared.outputs.len();
-        match initiate(&mut ctx, connection, children) {
+        match children.and_then(|children| initiate(&mut ctx, connection, children)) {
             Ok(session) => {
                 let owner = self.owner(&session);
                 self.shared.insert(session);
@@ -185,13 +193,19 @@ impl Engine {
         self.reschedule();
     }
 
-    fn create_child(&mut self, now: Instant, connection: &str, child: &str, random: &mut Random<'_>) {
+    fn create_child(
+        &mut self,
+        now: Instant,
+        connection: &str,
+        (child, trigger): (&str, Option<Trigger>),
+        random: &mut Random<'_>,
+    ) {
         let Some(spi) =
             self.find(|session| session.connection() == Some(connection) && session.takes_tasks())
         else {
-            return self.initiate(now, connection, Some(child), random);
+            return self.initiate(now, connection, Some((child, trigger)), random);
         };
-        self.step(now, spi, random, |session, ctx| session.add_child(ctx, child));
+        self.step(now, spi, random, |session, ctx| session.add_child(ctx, child, trigger));
     }
 
     fn task(&mut self, now: Instant, ike_sa: IkeSaId, task: Task, random: &mut Random<'_>) {

@@ -1,7 +1,7 @@
 //! Why an attempt failed, by whose fault it is.
 
 use crate::auth::AuthError;
-use crate::config::{BadAnswer, NoProposalChosen, SelectorsRefused};
+use crate::config::{BadAnswer, NoProposalChosen, SelectorsRefused, TrafficSelector};
 use crate::crypto::KeError;
 use crate::wire::{ExchangeType, NotifyType, WireError, WriteError};
 
@@ -60,6 +60,8 @@ pub enum IkeError {
     UnknownConnection,
     #[error("no such child")]
     UnknownChild,
+    #[error("a packet {local} === {remote} called for a child that is for {child}")]
+    ForeignTrigger { local: TrafficSelector, remote: TrafficSelector, child: String },
     #[error("the connection names no remote address, so the peer has to begin")]
     NoRemoteAddress,
     #[error("a message could not be written: {0}")]
@@ -128,9 +130,11 @@ impl IkeError {
                 (kind, data.into_iter().collect())
             }
             Self::NoConnection { .. } => (NotifyType::NoProposalChosen, Vec::new()),
-            Self::Unwritable(_) | Self::UnknownConnection | Self::UnknownChild | Self::NoRemoteAddress => {
-                (NotifyType::TemporaryFailure, Vec::new())
-            }
+            Self::Unwritable(_)
+            | Self::UnknownConnection
+            | Self::UnknownChild
+            | Self::ForeignTrigger { .. }
+            | Self::NoRemoteAddress => (NotifyType::TemporaryFailure, Vec::new()),
             // Of a child in IKE_AUTH or the lack of one strongSwan says the same.
             Self::ChildlessRefused { .. }
             | Self::ChildlessUnsupported

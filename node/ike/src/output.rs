@@ -31,6 +31,9 @@ pub enum Command {
     CreateChild {
         connection: Arc<str>,
         child: Arc<str>,
+        /// The packet that calls for it, this end's side first: it goes first in the selectors (RFC 7296 §2.9), and
+        /// where the peer takes one pair of subnets only, it says which.
+        trigger: Option<(TrafficSelector, TrafficSelector)>,
     },
     RekeyIke {
         ike_sa: IkeSaId,

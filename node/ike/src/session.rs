@@ -36,9 +36,9 @@ mod secure;
 mod task;
 mod timers;
 mod translate;
+mod wanted;
 mod window;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::auth_request::AuthSent;
@@ -56,8 +56,8 @@ pub(crate) use self::nat::detection_hash;
 use self::opening::open;
 use self::secure::Secure;
 pub(crate) use self::task::Task;
+pub(crate) use self::wanted::{Trigger, Wanted};
 use self::window::Arrival;
-use crate::error::IkeError;
 use crate::output::{ChildSaId, DeleteReason, EngineConfig};
 use crate::trace::{Discarded, Traced, TracedMessage};
 use crate::wire::{ExchangeType, Message};
@@ -282,19 +282,41 @@ impl Session {
         }
     }
 
-    pub(crate) fn add_child(&mut self, ctx: &mut Context<'_>, name: &str) {
+    pub(crate) fn add_child(&mut self, ctx: &mut Context<'_>, name: &str, trigger: Option<Trigger>) {
+        let connection = match &self.phase {
+            Phase::InitSent(sent) => &sent.connection,
+            Phase::IntermediateSent(sent) => &sent.connection,
+            Phase::AuthSent(sent) => &sent.connection,
+            Phase::Established(established) => &established.connection,
+            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => return,
+        };
+        match Wanted::of(connection, name, trigger) {
+            Ok(children) => children.into_iter().for_each(|child| self.want(ctx, child)),
+            Err(error) => {
+                let (connection, ike_sa) = (Some(connection.name.clone()), Some(self.core.id));
+                ctx.failed(connection, Some(name.into()), ike_sa, self.core.path.remote, error);
+            }
+        }
+    }
+
+    fn want(&mut self, ctx: &mut Context<'_>, child: Wanted) {
+        let queue = |children: &mut Vec<Wanted>| {
+            if !children.iter().any(|other| child.is_within(other)) {
+                children.push(child.clone());
+            }
+        };
         match &mut self.phase {
-            Phase::InitSent(sent) => want(&mut sent.children, name),
-            Phase::IntermediateSent(sent) => want(&mut sent.children, name),
-            Phase::AuthSent(sent) => want(&mut sent.children, name),
-            Phase::Established(established) => match established.connection.child(name) {
-                Some(config) => {
-                    let task = Task::CreateChild(Arc::new(config.clone()));
-                    self.add_task(ctx, task);
-                }
-                None => established.report(&self.core, ctx, name, IkeError::UnknownChild),
-            },
-            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
+            Phase::InitSent(sent) => queue(&mut sent.children),
+            Phase::IntermediateSent(sent) => queue(&mut sent.children),
+            Phase::AuthSent(sent) if !sent.asks_for(&child) => queue(&mut sent.children),
+            Phase::Established(established) if !established.asks_for(&child) => {
+                self.add_task(ctx, Task::CreateChild(child));
+            }
+            Phase::AuthSent(_)
+            | Phase::Established(_)
+            | Phase::AuthAwaited(_)
+            | Phase::Closed { .. }
+            | Phase::Gone => {}
         }
     }
 
@@ -311,11 +333,5 @@ impl Session {
             }
             Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
         }
-    }
-}
-
-fn want(children: &mut Vec<Arc<str>>, name: &str) {
-    if !children.iter().any(|known| **known == *name) {
-        children.push(name.into());
     }
 }

@@ -18,13 +18,14 @@ pub struct TrafficSelector {
     last: IpAddr,
 }
 
-/// How much of a peer's selectors a responder takes.
+/// How many selectors of each side one child has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Narrowing {
     /// All that both sides allow.
     #[default]
     Whole,
-    /// One selector only: for peers that know one pair of subnets per child.
+    /// One selector only, and a child for each pair when this end asks: for peers that know one pair of subnets per
+    /// child.
     SinglePair,
 }
 
@@ -111,7 +112,7 @@ pub fn narrow(
     how: Narrowing,
 ) -> Vec<TrafficSelector> {
     let mut narrowed: Vec<TrafficSelector> = Vec::new();
-    for theirs in offered {
+    'offers: for theirs in offered {
         for ours in allowed {
             let Some(both) = theirs.intersection(ours) else { continue };
             if narrowed.iter().any(|known| known.contains(&both)) {
@@ -124,13 +125,16 @@ pub fn narrow(
                 index == 1 || !both.contains(known)
             });
             if narrowed.len() == MOST_SELECTORS {
-                return narrowed;
+                break 'offers;
             }
             narrowed.push(both);
-            if how == Narrowing::SinglePair {
-                return narrowed;
-            }
         }
+    }
+    if how == Narrowing::SinglePair {
+        // The packet's own subnet, rather than a child for each packet.
+        let first = narrowed.first().copied();
+        let widest = narrowed.iter().skip(1).find(|both| first.is_some_and(|first| both.contains(&first)));
+        return widest.copied().or(first).into_iter().collect();
     }
     narrowed
 }

@@ -10,11 +10,10 @@ use super::draft::Draft;
 use super::established::{Established, Standing};
 use super::handshake::{Handshake, Side};
 use super::secure::Secure;
+use super::wanted::Wanted;
 use super::{Phase, Task};
 use crate::auth::Authenticated;
-use crate::config::{
-    ChildConfig, Childless, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed,
-};
+use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed};
 use crate::error::IkeError;
 use crate::output::{ChildSpis, DeleteReason, OutboundStart};
 use crate::wire::{ExchangeType, Header, NotifyType, SaSpi, WireError};
@@ -23,7 +22,7 @@ use crate::wire::{ExchangeType, Header, NotifyType, SaSpi, WireError};
 pub(crate) struct AuthSent {
     pub(crate) connection: Arc<ConnectionConfig>,
     /// Those to be made after the first.
-    pub(crate) children: Vec<Arc<str>>,
+    pub(crate) children: Vec<Wanted>,
     pub(crate) secure: Secure,
     handshake: Handshake,
     first: Option<FirstChild>,
@@ -31,7 +30,7 @@ pub(crate) struct AuthSent {
 
 /// The child that IKE_AUTH asks for.
 struct FirstChild {
-    config: Arc<ChildConfig>,
+    wanted: Wanted,
     inbound_spi: u32,
 }
 
@@ -41,21 +40,15 @@ impl AuthSent {
         core: &mut Core,
         ctx: &mut Context<'_>,
         connection: Arc<ConnectionConfig>,
-        children: Vec<Arc<str>>,
+        children: Vec<Wanted>,
         secure: Secure,
         handshake: Handshake,
     ) -> Phase {
         let wants_none = matches!(connection.childless, Childless::Prefer | Childless::Require);
-        let mut names = children.into_iter();
-        let first = if wants_none && handshake.childless {
-            None
-        } else {
-            names.by_ref().find_map(|name| {
-                let config = Arc::new(connection.child(&name)?.clone());
-                Some(FirstChild { config, inbound_spi: ctx.child_spi() })
-            })
-        };
-        let mut sent = Self { connection, children: names.collect(), secure, handshake, first };
+        let mut children = children.into_iter();
+        let first = if wants_none && handshake.childless { None } else { children.next() };
+        let first = first.map(|wanted| FirstChild { wanted, inbound_spi: ctx.child_spi() });
+        let mut sent = Self { connection, children: children.collect(), secure, handshake, first };
         match sent.send(core, ctx) {
             Ok(()) => Phase::AuthSent(Box::new(sent)),
             Err(error) => sent.fail(core, ctx, error),
@@ -80,7 +73,7 @@ impl AuthSent {
         }
         draft.authentication(&self.handshake.prove(&self.secure, connection, Side::Initiator)?);
         if let Some(first) = &self.first {
-            let config = &first.config;
+            let Wanted { config, selectors, .. } = &first.wanted;
             let proposals: Vec<_> =
                 config.proposals.iter().map(crate::config::Proposal::without_key_exchange).collect();
             if config.mode == Mode::Transport {
@@ -88,9 +81,14 @@ impl AuthSent {
             }
             draft
                 .proposals(&proposals, &SaSpi::Child(first.inbound_spi))
-                .selectors(&config.selectors.local, &config.selectors.remote);
+                .selectors(&selectors.local, &selectors.remote);
         }
         core.request(ctx, &mut self.secure, ExchangeType::IkeAuth, draft)
+    }
+
+    /// Whether IKE_AUTH brings this child.
+    pub(crate) fn asks_for(&self, child: &Wanted) -> bool {
+        self.first.as_ref().is_some_and(|first| child.is_within(&first.wanted))
     }
 
     /// Our user has lost interest.
@@ -136,7 +134,7 @@ impl AuthSent {
         );
         established.announce(core, ctx, &handshake.choice);
         if let Some(first) = first {
-            let name = first.config.name.clone();
+            let name = first.wanted.config.name.clone();
             let inbound_spi = first.inbound_spi;
             if let Err(error) = take_first_child(&mut established, core, ctx, first, &handshake, &body) {
                 ctx.release_spi(inbound_spi);
@@ -145,11 +143,8 @@ impl AuthSent {
                 ctx.failed(connection, Some(name), Some(core.id), core.path.remote, error);
             }
         }
-        for name in children {
-            if let Some(config) = established.connection.child(&name) {
-                let config = Arc::new(config.clone());
-                established.tasks.push(ctx.now, Task::CreateChild(config));
-            }
+        for child in children {
+            established.tasks.push(ctx.now, Task::CreateChild(child));
         }
         established.run_tasks(core, ctx);
         Phase::Established(Box::new(established))
@@ -189,10 +184,20 @@ fn take_first_child(
     body: &Body<'_>,
 ) -> Result<(), IkeError> {
     let exchange = ExchangeType::IkeAuth;
-    let FirstChild { config, inbound_spi } = first;
+    let FirstChild { wanted, inbound_spi } = first;
+    let config = wanted.config.clone();
     if let Some(notify) = body.error() {
+        let narrower =
+            if notify.kind == NotifyType::SinglePairRequired { wanted.narrower() } else { Vec::new() };
+        if !narrower.is_empty() {
+            ctx.release_spi(inbound_spi);
+            for child in narrower {
+                established.tasks.push(ctx.now, Task::CreateChild(child));
+            }
+            return Ok(());
+        }
         let offered = config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let offered = format!("{offered} for {}", config.selectors);
+        let offered = format!("{offered} for {}", wanted.selectors);
         return Err(IkeError::Refused { exchange, notify: notify.kind, offered });
     }
     let missing = |payload| IkeError::Missing { exchange, payload };
@@ -202,7 +207,7 @@ fn take_first_child(
     let local_ts = body.selectors_initiator.clone().ok_or_else(|| missing("TSi"))?;
     let remote_ts = body.selectors_responder.clone().ok_or_else(|| missing("TSr"))?;
     let narrowed =
-        is_narrowed(&local_ts, &config.selectors.local) && is_narrowed(&remote_ts, &config.selectors.remote);
+        is_narrowed(&local_ts, &wanted.selectors.local) && is_narrowed(&remote_ts, &wanted.selectors.remote);
     let transport = body.has(NotifyType::UseTransportMode);
     let agreed = Agreed {
         config,

@@ -70,9 +70,4 @@ impl Children {
     pub(crate) fn take(&mut self) -> Vec<Child> {
         std::mem::take(&mut self.0)
     }
-
-    /// Whether this configured child is there, and not about to go.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|child| *child.config.name == *name && child.stage == Stage::Installed)
-    }
 }

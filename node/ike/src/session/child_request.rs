@@ -1,6 +1,5 @@
 //! CREATE_CHILD_SA for a child SA, the initiator's side (RFC 7296 §1.3.1, §1.3.3, §2.8.1, §2.25.1).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::body::Body;
@@ -11,7 +10,10 @@ use super::core::Core;
 use super::draft::Draft;
 use super::established::Established;
 use super::task::{NoncePair, Pending, PendingChild, Task};
-use crate::config::{ChildConfig, Choice, KeyExchanges, Mode, TransformKind, check_answer, is_narrowed};
+use super::wanted::Wanted;
+use crate::config::{
+    ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, TransformKind, check_answer, is_narrowed,
+};
 use crate::crypto::{Group, KeyExchange, SharedSecret};
 use crate::error::IkeError;
 use crate::output::{ChildSaId, ChildSpis, DeleteReason, OutboundStart};
@@ -27,12 +29,12 @@ pub(super) fn create(
     established: &mut Established,
     core: &mut Core,
     ctx: &mut Context<'_>,
-    config: Arc<ChildConfig>,
+    wanted: Wanted,
 ) -> Result<(), IkeError> {
-    if established.children.has(&config.name) {
+    if established.children.iter().any(|child| wanted.is_met_by(child)) {
         return Ok(());
     }
-    send(established, core, ctx, config, None, None, 0)
+    send(established, core, ctx, wanted, None, None, 0)
 }
 
 pub(super) fn rekey(
@@ -43,8 +45,9 @@ pub(super) fn rekey(
 ) -> Result<(), IkeError> {
     match established.children.by_id(child) {
         Some(old) if old.stage == Stage::Installed => {
-            let config = old.config.clone();
-            send(established, core, ctx, config, Some(child), None, 0)
+            // RFC 7296 §2.9.2: no less than what is in use; the narrowed selectors do (trap 29).
+            let wanted = Wanted::like(old);
+            send(established, core, ctx, wanted, Some(child), None, 0)
         }
         // The peer was faster.
         Some(_) | None => Ok(()),
@@ -60,17 +63,13 @@ fn send(
     established: &mut Established,
     core: &mut Core,
     ctx: &mut Context<'_>,
-    config: Arc<ChildConfig>,
+    wanted: Wanted,
     rekeys: Option<ChildSaId>,
     group: Option<Group>,
     retries: u8,
 ) -> Result<(), IkeError> {
     let old = rekeys.and_then(|id| established.children.by_id(id));
-    // RFC 7296 §2.9.2: a rekey asks for no less than what is in use; the narrowed selectors do (trap 29).
-    let (local_ts, remote_ts) = match old {
-        Some(old) => (old.local_ts.clone(), old.remote_ts.clone()),
-        None => (config.selectors.local.clone(), config.selectors.remote.clone()),
-    };
+    let config = &wanted.config;
     let mut draft = Draft::inner();
     if let Some(old) = old {
         draft.notify_child(NotifyType::RekeySa, old.spis.inbound);
@@ -82,17 +81,15 @@ fn send(
     let nonce = ctx.nonce();
     draft.proposals(&config.proposals, &SaSpi::Child(inbound_spi)).nonce(&nonce);
     let exchange =
-        group.or_else(|| first_group(&config)).map(|group| KeyExchange::generate(group, ctx.random));
+        group.or_else(|| first_group(config)).map(|group| KeyExchange::generate(group, ctx.random));
     if let Some(exchange) = &exchange {
         draft.key_exchange(exchange.group().number(), exchange.public());
     }
-    draft.selectors(&local_ts, &remote_ts);
+    draft.selectors(&wanted.selectors.local, &wanted.selectors.remote);
     let pending = PendingChild {
-        config,
+        wanted,
         rekeys,
         inbound_spi,
-        local_ts,
-        remote_ts,
         nonce,
         exchange,
         retries,
@@ -113,7 +110,7 @@ struct Answer {
     outbound_spi: u32,
     nonce: Vec<u8>,
     shared: Option<SharedSecret>,
-    narrowed: bool,
+    selectors: SelectorPair,
     transport: bool,
 }
 
@@ -137,6 +134,8 @@ pub(super) fn answered(
             later(established, ctx, &pending, RETRY);
         } else if notify.kind == NotifyType::ChildSaNotFound {
             not_found(established, core, ctx, &pending);
+        } else if notify.kind == NotifyType::SinglePairRequired && pending.rekeys.is_none() {
+            single_pairs(established, core, ctx, &pending);
         } else {
             refused(established, core, ctx, &pending, notify.kind);
         }
@@ -156,7 +155,7 @@ pub(super) fn answered(
 fn read(pending: &mut PendingChild, body: &Body<'_>) -> Result<Answer, IkeError> {
     let missing = |payload| IkeError::Missing { exchange: ExchangeType::CreateChildSa, payload };
     let [answer] = body.proposals.as_slice() else { return Err(missing("SA")) };
-    let choice = check_answer(&answer.offer, &pending.config.proposals, KeyExchanges::Negotiated)?;
+    let choice = check_answer(&answer.offer, &pending.wanted.config.proposals, KeyExchanges::Negotiated)?;
     let SaSpi::Child(outbound_spi) = answer.spi else { return Err(missing("the child's SPI")) };
     let nonce = body.nonce.ok_or_else(|| missing("Nr"))?.to_vec();
     let shared = match (choice.key_exchange(), pending.exchange.take(), body.key_exchange) {
@@ -168,10 +167,9 @@ fn read(pending: &mut PendingChild, body: &Body<'_>) -> Result<Answer, IkeError>
     };
     let local = body.selectors_initiator.as_ref().ok_or_else(|| missing("TSi"))?;
     let remote = body.selectors_responder.as_ref().ok_or_else(|| missing("TSr"))?;
-    let narrowed = is_narrowed(local, &pending.local_ts) && is_narrowed(remote, &pending.remote_ts);
-    (pending.local_ts, pending.remote_ts) = (local.clone(), remote.clone());
+    let selectors = SelectorPair { local: local.clone(), remote: remote.clone() };
     let transport = body.has(NotifyType::UseTransportMode);
-    Ok(Answer { choice, outbound_spi, nonce, shared, narrowed, transport })
+    Ok(Answer { choice, outbound_spi, nonce, shared, selectors, transport })
 }
 
 fn take(
@@ -183,12 +181,15 @@ fn take(
 ) {
     let nonces = NoncePair { initiator: pending.nonce.clone(), responder: answer.nonce };
     let loses = pending.collision.as_ref().is_some_and(|other| nonces.loses_against(other));
+    let SelectorPair { local, remote } = answer.selectors;
+    let asked = &pending.wanted.selectors;
+    let narrowed = is_narrowed(&local, &asked.local) && is_narrowed(&remote, &asked.remote);
     let agreed = Agreed {
-        config: pending.config.clone(),
+        config: pending.wanted.config.clone(),
         choice: answer.choice,
         spis: ChildSpis { inbound: pending.inbound_spi, outbound: answer.outbound_spi },
-        local_ts: pending.local_ts.clone(),
-        remote_ts: pending.remote_ts.clone(),
+        local_ts: local,
+        remote_ts: remote,
         initiator: true,
         nonce_initiator: &nonces.initiator,
         nonce_responder: &nonces.responder,
@@ -196,7 +197,7 @@ fn take(
         rekeyed: pending.rekeys,
         outbound: if loses { OutboundStart::AfterPeer } else { OutboundStart::Now },
     };
-    let refusal = agreed.refusal(answer.narrowed, answer.transport);
+    let refusal = agreed.refusal(narrowed, answer.transport);
     let new = match install(established, core, ctx, agreed) {
         Ok(new) => new,
         Err(error) => return failed(established, core, ctx, pending, error),
@@ -206,7 +207,7 @@ fn take(
     }
     if let Some(error) = refusal {
         established.tasks.push_first(ctx.now, Task::DeleteChild(new, DeleteReason::Inconsistent));
-        established.report(core, ctx, &pending.config.name, error);
+        established.report(core, ctx, &pending.wanted.config.name, error);
         return later(established, ctx, pending, RETRY_REFUSED);
     }
     // RFC 7296 §2.8.1: the redundant child is closed by the end that made it, the old one by the other's maker.
@@ -225,7 +226,7 @@ fn other_group(
     pending: PendingChild,
     wanted: u16,
 ) {
-    let ours = pending.config.proposals.iter();
+    let ours = pending.wanted.config.proposals.iter();
     let offered = ours
         .flat_map(|proposal| proposal.of_kind(TransformKind::KeyExchange))
         .any(|exchange| exchange.id == wanted);
@@ -243,8 +244,8 @@ fn other_group(
         return;
     }
     let retries = pending.retries.saturating_add(1);
-    let name = pending.config.name.clone();
-    if let Err(error) = send(established, core, ctx, pending.config, pending.rekeys, group, retries) {
+    let name = pending.wanted.config.name.clone();
+    if let Err(error) = send(established, core, ctx, pending.wanted, pending.rekeys, group, retries) {
         established.report(core, ctx, &name, error);
     }
 }
@@ -253,7 +254,7 @@ fn other_group(
 fn later(established: &mut Established, ctx: &mut Context<'_>, pending: &PendingChild, least: Duration) {
     let at = ctx.soon(least);
     match pending.rekeys {
-        None => established.tasks.push(at, Task::CreateChild(pending.config.clone())),
+        None => established.tasks.push(at, Task::CreateChild(pending.wanted.clone())),
         Some(old) => established.tasks.push(at, Task::RekeyChild(old)),
     }
 }
@@ -264,7 +265,18 @@ fn not_found(established: &mut Established, core: &Core, ctx: &mut Context<'_>, 
     // If the peer has deleted it meanwhile, or put another in its place, all is well.
     if established.children.by_id(old).is_some_and(|child| child.stage == Stage::Installed) {
         established.remove_child(core, ctx, old, DeleteReason::Inconsistent);
-        established.tasks.push(ctx.now, Task::CreateChild(pending.config.clone()));
+        established.tasks.push(ctx.now, Task::CreateChild(pending.wanted.clone()));
+    }
+}
+
+/// RFC 7296 §2.9: the peer takes one pair of addresses only, and gets one after the other.
+fn single_pairs(established: &mut Established, core: &Core, ctx: &mut Context<'_>, pending: &PendingChild) {
+    let narrower = pending.wanted.narrower();
+    if narrower.is_empty() {
+        refused(established, core, ctx, pending, NotifyType::SinglePairRequired);
+    }
+    for child in narrower {
+        established.tasks.push(ctx.now, Task::CreateChild(child));
     }
 }
 
@@ -276,10 +288,11 @@ fn refused(
     pending: &PendingChild,
     notify: NotifyType,
 ) {
-    let proposals = pending.config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let offered = format!("{proposals} for {}", pending.config.selectors);
+    let Wanted { config, selectors, .. } = &pending.wanted;
+    let proposals = config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let offered = format!("{proposals} for {selectors}");
     let error = IkeError::Refused { exchange: ExchangeType::CreateChildSa, notify, offered };
-    established.report(core, ctx, &pending.config.name, error);
+    established.report(core, ctx, &config.name, error);
     if pending.rekeys.is_some() {
         later(established, ctx, pending, RETRY_REFUSED);
     }
@@ -293,7 +306,7 @@ fn failed(
     error: IkeError,
 ) {
     ctx.release_spi(pending.inbound_spi);
-    established.report(core, ctx, &pending.config.name, error);
+    established.report(core, ctx, &pending.wanted.config.name, error);
     if pending.rekeys.is_some() {
         later(established, ctx, pending, RETRY_REFUSED);
     }

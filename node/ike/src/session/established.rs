@@ -10,6 +10,7 @@ use super::core::Core;
 use super::draft::Draft;
 use super::secure::Secure;
 use super::task::{Pending, Task, Tasks};
+use super::wanted::Wanted;
 use super::{Phase, Session, child_answer, child_request, inform, rekey_answer, rekey_request};
 use crate::auth::Identity;
 use crate::config::{Choice, ConnectionConfig, Protocol};
@@ -101,7 +102,7 @@ impl Established {
         while self.pending.is_none() && core.requests.free().is_some() {
             let Some(task) = self.tasks.next(ctx.now) else { return };
             let begun = match task {
-                Task::CreateChild(config) => child_request::create(self, core, ctx, config),
+                Task::CreateChild(wanted) => child_request::create(self, core, ctx, wanted),
                 Task::RekeyChild(child) => child_request::rekey(self, core, ctx, child),
                 Task::RekeyIke => rekey_request::rekey(self, core, ctx),
                 Task::DeleteChild(child, reason) => inform::delete_child(self, core, ctx, child, reason),
@@ -243,6 +244,16 @@ impl Established {
             spis: child.spis,
             reason,
         }));
+    }
+
+    /// Whether a request for this child, or for more, is on its way or about to go.
+    pub(super) fn asks_for(&self, child: &Wanted) -> bool {
+        matches!(&self.pending, Some(Pending::Child(pending))
+            if pending.rekeys.is_none() && child.is_within(&pending.wanted))
+            || self
+                .tasks
+                .iter()
+                .any(|task| matches!(task, Task::CreateChild(other) if child.is_within(other)))
     }
 
     /// One of our user's wishes came to nothing.

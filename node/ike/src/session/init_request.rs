@@ -11,6 +11,7 @@ use super::intermediate::{self, IntAuth, IntermediateSent};
 use super::nat::{Between, tell_addresses};
 use super::secure::Secure;
 use super::translate;
+use super::wanted::Wanted;
 use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::auth::SignatureHashes;
@@ -27,8 +28,8 @@ const MOST_RETRIES: u8 = 8;
 /// remembered, and ends the attempt only when no better answer comes (trap 6).
 pub(crate) struct InitSent {
     pub(crate) connection: Arc<ConnectionConfig>,
-    /// Children by name; all of the configuration that start by themselves, and those asked for since.
-    pub(crate) children: Vec<Arc<str>>,
+    /// All of the configuration that start by themselves, and those asked for since.
+    pub(crate) children: Vec<Wanted>,
     nonce: Vec<u8>,
     exchange: KeyExchange,
     cookie: Option<Vec<u8>>,
@@ -42,7 +43,7 @@ pub(crate) struct InitSent {
 pub(crate) fn initiate(
     ctx: &mut Context<'_>,
     connection: Arc<ConnectionConfig>,
-    children: Vec<Arc<str>>,
+    children: Vec<Wanted>,
 ) -> Result<Session, IkeError> {
     let Remote::At(remote) = connection.remote else { return Err(IkeError::NoRemoteAddress) };
     let group = first_group(&connection)?;

@@ -14,6 +14,7 @@ use super::core::Core;
 use super::draft::Draft;
 use super::handshake::Handshake;
 use super::secure::{Opened, Secure};
+use super::wanted::Wanted;
 use crate::config::ConnectionConfig;
 use crate::crypto::{KeyExchange, SharedSecret, SkeySeed};
 use crate::error::IkeError;
@@ -84,7 +85,7 @@ fn missing(payload: &'static str) -> IkeError {
 pub(crate) struct IntermediateSent {
     pub(crate) connection: Arc<ConnectionConfig>,
     /// To be made once the IKE SA stands.
-    pub(crate) children: Vec<Arc<str>>,
+    pub(crate) children: Vec<Wanted>,
     pub(crate) secure: Secure,
     handshake: Handshake,
     exchange: KeyExchange,
@@ -98,7 +99,7 @@ impl IntermediateSent {
         core: &mut Core,
         ctx: &mut Context<'_>,
         connection: Arc<ConnectionConfig>,
-        children: Vec<Arc<str>>,
+        children: Vec<Wanted>,
         mut secure: Secure,
         mut handshake: Handshake,
     ) -> Phase {

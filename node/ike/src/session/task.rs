@@ -1,10 +1,9 @@
 //! What an established IKE SA has to do, one request after the other, and what each request waits for.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{ChildConfig, TrafficSelector};
+use super::wanted::Wanted;
 use crate::crypto::KeyExchange;
 use crate::output::{ChildSaId, DeleteReason};
 use crate::wire::IkeSpi;
@@ -12,7 +11,7 @@ use crate::wire::IkeSpi;
 /// A request to be made.
 #[derive(Debug, Clone)]
 pub(crate) enum Task {
-    CreateChild(Arc<ChildConfig>),
+    CreateChild(Wanted),
     RekeyChild(ChildSaId),
     DeleteChild(ChildSaId, DeleteReason),
     RekeyIke,
@@ -34,13 +33,11 @@ pub(crate) enum Pending {
 
 /// CREATE_CHILD_SA for a child SA.
 pub(crate) struct PendingChild {
-    pub(crate) config: Arc<ChildConfig>,
+    /// What a rekey is for if there is no old child any more; its selectors are those of the old child.
+    pub(crate) wanted: Wanted,
     /// The child that the new one is to take the place of.
     pub(crate) rekeys: Option<ChildSaId>,
     pub(crate) inbound_spi: u32,
-    /// As asked for.
-    pub(crate) local_ts: Vec<TrafficSelector>,
-    pub(crate) remote_ts: Vec<TrafficSelector>,
     pub(crate) nonce: Vec<u8>,
     pub(crate) exchange: Option<KeyExchange>,
     /// How often the peer has asked for another group.
@@ -107,6 +104,10 @@ impl Tasks {
 
     pub(crate) fn due(&self) -> Option<Instant> {
         self.0.iter().map(|(from, _)| *from).min()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.0.iter().map(|(_, task)| task)
     }
 
     pub(crate) fn take(&mut self) -> VecDeque<(Instant, Task)> {

@@ -13,5 +13,7 @@ mod policy;
 #[cfg(test)]
 mod rekey;
 #[cfg(test)]
+mod selectors;
+#[cfg(test)]
 mod simulation;
 mod trace;

@@ -153,12 +153,12 @@ fn a_new_child_that_crosses_a_rekey_of_the_ike_sa_is_made_in_the_end() {
     let mut left = connection();
     left.children.push(voice());
     let mut pair = Pair::new(left);
-    pair.left_does(Command::CreateChild { connection: "site".into(), child: "lan".into() });
+    pair.left_does(Command::CreateChild { connection: "site".into(), child: "lan".into(), trigger: None });
     pair.run_secs(1);
     assert_eq!(pair.left.esp.len(), 1, "the IKE SA comes with the one child that was asked for");
     let ike_sa = pair.right_ike();
     pair.right_does(Command::RekeyIke { ike_sa });
-    pair.left_does(Command::CreateChild { connection: "site".into(), child: "voice".into() });
+    pair.left_does(Command::CreateChild { connection: "site".into(), child: "voice".into(), trigger: None });
     pair.run_secs(60);
     pair.assert_agreed();
     assert_eq!((pair.left.ike.len(), pair.left.esp.len()), (1, 2));

@@ -19,7 +19,7 @@ fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
         5 | 6 => Command::TerminateChild { child_sa: child(dice)? },
         7 | 8 => {
             let child = if dice.below(2) == 0 { "lan" } else { "voice" };
-            Command::CreateChild { connection: "site".into(), child: child.into() }
+            Command::CreateChild { connection: "site".into(), child: child.into(), trigger: None }
         }
         _ => Command::CheckLiveness { ike_sa: ike(dice)? },
     })

@@ -97,6 +97,7 @@ impl Agent {
                 commands.extend(missing.map(|child| Command::CreateChild {
                     connection: name.clone(),
                     child: child.name().into(),
+                    trigger: None,
                 }));
             }
         }
