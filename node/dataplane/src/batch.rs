@@ -1,13 +1,14 @@
 //! Buffers of one worker, made once: nothing is allocated while packets flow.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 use socket2::SockAddr;
 use twinmesh_wireguard::{MIN_BUFFER_LEN, OVERHEAD};
 
 use crate::counters::{Counters, DropReason};
+use crate::raw::{RawSocket, RawSockets};
 use crate::sys::Message;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
@@ -57,15 +58,41 @@ impl PacketBatch {
     }
 }
 
-/// Sealed datagrams on their way out. One `sendmmsg` takes them all; with GSO, neighbours of one size and one
-/// destination will become one message here.
+/// Sealed datagrams on their way out. One `sendmmsg` takes all that go through one socket; with GSO, neighbours of one
+/// size and one destination will become one message here.
 pub(crate) struct SendBatch {
     storage: Box<[u8]>,
     stride: usize,
-    addresses: Vec<SockAddr>,
-    lengths: Vec<usize>,
-    /// DSCP and ECN of each outer header.
-    classes: Vec<u8>,
+    queued: Vec<Queued>,
+    /// Where ESP without UDP goes.
+    raw: RawSockets,
+}
+
+/// A datagram in its slot.
+struct Queued {
+    exit: Exit,
+    address: SockAddr,
+    length: usize,
+    /// DSCP and ECN of the outer header.
+    traffic_class: u8,
+}
+
+/// Through which socket, and there from which address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Udp,
+    Raw { to: IpAddr, from: Option<IpAddr> },
+}
+
+impl Exit {
+    /// Whether both use one socket.
+    const fn joins(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Udp, Self::Udp) => true,
+            (Self::Raw { to: one, .. }, Self::Raw { to: other, .. }) => one.is_ipv4() == other.is_ipv4(),
+            (Self::Udp, Self::Raw { .. }) | (Self::Raw { .. }, Self::Udp) => false,
+        }
+    }
 }
 
 impl SendBatch {
@@ -75,18 +102,22 @@ impl SendBatch {
         Self {
             storage: vec![0; stride * (BATCH + SPARE)].into(),
             stride,
-            addresses: Vec::with_capacity(BATCH + SPARE),
-            lengths: Vec::with_capacity(BATCH + SPARE),
-            classes: Vec::with_capacity(BATCH + SPARE),
+            queued: Vec::with_capacity(BATCH + SPARE),
+            raw: RawSockets::default(),
         }
+    }
+
+    /// ESP without UDP goes through these from now on.
+    pub(crate) fn set_raw(&mut self, raw: RawSockets) {
+        self.raw = raw;
     }
 
     /// Where the next datagram is to be written; empties the batch first if it is nearly full.
     pub(crate) fn slot(&mut self, udp: &UdpPort, counters: &Counters) -> &mut [u8] {
-        if self.lengths.len() >= BATCH {
+        if self.queued.len() >= BATCH {
             self.flush(udp, counters);
         }
-        let start = self.lengths.len() * self.stride;
+        let start = self.queued.len() * self.stride;
         &mut self.storage[start..start + self.stride]
     }
 
@@ -110,20 +141,25 @@ impl SendBatch {
         udp: &UdpPort,
         counters: &Counters,
     ) {
-        let first = self.lengths.len() * self.stride;
+        let first = self.queued.len() * self.stride;
         for destination in destinations.take(SPARE) {
             let Some(address) = udp.address(destination) else {
                 counters.dropped(DropReason::NoIpv6);
                 continue;
             };
-            let start = self.lengths.len() * self.stride;
+            let start = self.queued.len() * self.stride;
             if start != first {
                 self.storage.copy_within(first..first + length, start);
             }
-            self.lengths.push(length);
-            self.addresses.push(address);
-            self.classes.push(traffic_class);
+            self.queued.push(Queued { exit: Exit::Udp, address, length, traffic_class });
         }
+    }
+
+    /// Takes the ESP packet in [`Self::slot`], to be sent as it is; `from` is one of this node's addresses, or none for
+    /// the one that leads there.
+    pub(crate) fn commit_raw(&mut self, length: usize, traffic_class: u8, to: IpAddr, from: Option<IpAddr>) {
+        let (exit, address) = (Exit::Raw { to, from }, RawSocket::address(to));
+        self.queued.push(Queued { exit, address, length, traffic_class });
     }
 
     /// Copies a datagram that was written elsewhere.
@@ -143,27 +179,50 @@ impl SendBatch {
 
     /// Sends everything. What the system refuses is counted and skipped.
     pub(crate) fn flush(&mut self, udp: &UdpPort, counters: &Counters) {
-        let datagrams = self.storage.chunks_exact(self.stride).zip(&self.lengths);
-        let messages = self.addresses.iter().zip(datagrams).zip(&self.classes).map(
-            |((to, (slot, length)), traffic_class)| Message {
-                to,
-                datagram: &slot[..*length],
-                traffic_class: *traffic_class,
-            },
-        );
-        let mut done = 0;
-        while let Err(error) = udp.send(&messages, &mut done) {
-            let reason = refusal(&error);
-            // A full buffer would refuse the others too, each after a wait.
-            let refused = if reason == DropReason::SendBlocked { self.lengths.len() - done } else { 1 };
-            for _ in 0..refused {
-                counters.dropped(reason);
+        let mut slots = &*self.storage;
+        for run in self.queued.chunk_by(|one, next| one.exit.joins(next.exit)) {
+            let (own, rest) = slots.split_at(run.len() * self.stride);
+            slots = rest;
+            let messages = run.iter().zip(own.chunks_exact(self.stride)).map(|(queued, slot)| Message {
+                to: &queued.address,
+                from: match queued.exit {
+                    Exit::Udp => None,
+                    Exit::Raw { from, .. } => from,
+                },
+                datagram: &slot[..queued.length],
+                traffic_class: queued.traffic_class,
+            });
+            let mut done = 0;
+            while let Err(error) = self.send(run, &messages, &mut done, udp) {
+                let reason = refusal(&error);
+                // A full buffer would refuse the others too, each after a wait.
+                let refused = if reason == DropReason::SendBlocked { run.len() - done } else { 1 };
+                for _ in 0..refused {
+                    counters.dropped(reason);
+                }
+                done += refused;
             }
-            done += refused;
         }
-        self.addresses.clear();
-        self.lengths.clear();
-        self.classes.clear();
+        self.queued.clear();
+    }
+
+    /// Through the socket that all of a run go through.
+    fn send<'a>(
+        &self,
+        run: &[Queued],
+        messages: &(impl Iterator<Item = Message<'a>> + Clone),
+        done: &mut usize,
+        udp: &UdpPort,
+    ) -> io::Result<()> {
+        match run.first().map(|queued| queued.exit) {
+            Some(Exit::Raw { to, .. }) if *done < run.len() => match self.raw.to(to) {
+                Some(socket) => socket.send(messages, done),
+                // Its last tunnel has gone meanwhile.
+                None => Err(io::ErrorKind::NotConnected.into()),
+            },
+            Some(Exit::Raw { .. }) | None => Ok(()),
+            Some(Exit::Udp) => udp.send(messages, done),
+        }
     }
 }
 

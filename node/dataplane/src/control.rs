@@ -18,7 +18,7 @@ use twinmesh_wireguard::{
 use crate::config::PeerConfig;
 use crate::counters::{Counters, DropReason};
 use crate::error::PeerError;
-use crate::esp_config::{EspConfig, EspError};
+use crate::esp_config::{EspConfig, EspError, EspPath};
 use crate::guard::GuardConfig;
 use crate::path_mtu;
 use crate::sys::Message;
@@ -108,7 +108,7 @@ impl Control {
         let now = Instant::now();
         let guard = config.guard.clone();
         let mut peers = self.peers.lock();
-        peers.table.esp.add(config, now)?;
+        peers.table.esp.add(config, self.shared.mark, now)?;
         self.shared.table.store(Arc::new(peers.table.clone()));
         if let Some(guard) = guard.and_then(|guard| peers.table.esp.guard(&guard)) {
             self.shared.released.lock().extend(guard.take(now));
@@ -143,8 +143,11 @@ impl Control {
         retired
     }
 
-    pub(crate) fn move_esp(&self, name: &str, remote: SocketAddr) -> bool {
-        self.peers.lock().table.esp.move_to(name, remote)
+    pub(crate) fn move_esp(&self, name: &str, path: EspPath) -> Result<bool, EspError> {
+        let mut peers = self.peers.lock();
+        let moved = peers.table.esp.move_to(name, path, self.shared.mark, Instant::now());
+        self.shared.table.store(Arc::new(peers.table.clone()));
+        moved
     }
 
     pub(crate) fn network_changed(&self) {
@@ -159,12 +162,14 @@ impl Control {
             self.port.udp.address(to).ok_or_else(|| {
                 std::io::Error::new(std::io::ErrorKind::Unsupported, "this node has no IPv6")
             })?;
-        self.port.udp.send(&iter::once(Message { to: &address, datagram, traffic_class: 0 }), &mut 0)
+        self.port
+            .udp
+            .send(&iter::once(Message { to: &address, from: None, datagram, traffic_class: 0 }), &mut 0)
     }
 
     fn look_at_paths(&self, table: &Table, now: Instant) {
         for tunnel in table.esp.tunnels() {
-            match path_mtu::of_route(tunnel.remote(), self.shared.mark) {
+            match path_mtu::of_route(tunnel.path().remote, self.shared.mark) {
                 Ok(mtu) => tunnel.route_mtu(mtu, now),
                 // No route at all: the peer is out of reach for other reasons too.
                 Err(error) => tracing::trace!(tunnel = tunnel.name, %error, "no MTU of the path"),
@@ -230,8 +235,9 @@ impl Port {
 
     fn send(&self, to: SocketAddr, datagram: &[u8]) {
         let Some(address) = self.udp.address(to) else { return self.counters.dropped(DropReason::NoIpv6) };
-        if let Err(error) =
-            self.udp.send(&iter::once(Message { to: &address, datagram, traffic_class: 0 }), &mut 0)
+        if let Err(error) = self
+            .udp
+            .send(&iter::once(Message { to: &address, from: None, datagram, traffic_class: 0 }), &mut 0)
         {
             tracing::debug!(%to, %error, "a handshake or keepalive was not sent");
             self.counters.dropped(DropReason::SendFailed);

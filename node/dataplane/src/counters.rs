@@ -140,6 +140,7 @@ impl DropReason {
 pub(crate) struct Counters {
     drops: [AtomicU64; DropReason::COUNT],
     datagrams: [AtomicU64; DatagramKind::ALL.len()],
+    raw_esp: AtomicU64,
     rx_packets: AtomicU64,
     rx_bytes: AtomicU64,
     tx_packets: AtomicU64,
@@ -151,6 +152,7 @@ impl Default for Counters {
         Self {
             drops: [const { AtomicU64::new(0) }; DropReason::COUNT],
             datagrams: [const { AtomicU64::new(0) }; DatagramKind::ALL.len()],
+            raw_esp: AtomicU64::new(0),
             rx_packets: AtomicU64::new(0),
             rx_bytes: AtomicU64::new(0),
             tx_packets: AtomicU64::new(0),
@@ -170,6 +172,11 @@ impl Counters {
         if let Some(counter) = self.datagrams.get(kind as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// ESP came without UDP, for an SA of ours.
+    pub(crate) fn raw_esp(&self) {
+        self.raw_esp.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An inner packet was written to the TUN device.
@@ -207,6 +214,7 @@ impl Sums {
             datagrams: DatagramKind::ALL
                 .iter()
                 .map(|kind| (kind.as_str(), sum(&|thread| thread.datagrams.get(*kind as usize))))
+                .chain([("esp-raw", sum(&|thread| Some(&thread.raw_esp)))])
                 .collect(),
             drops: DropReason::all()
                 .map(|reason| (reason.as_str(), sum(&|thread| thread.drops.get(reason.slot()))))

@@ -16,7 +16,7 @@ use crate::config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
 use crate::control::Control;
 use crate::counters::{Counters, Sums};
 use crate::error::{PeerError, StartError};
-use crate::esp_config::{EspConfig, EspError, EspStatus};
+use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
 use crate::guard::{GuardConfig, GuardStatus};
 use crate::status::{PeerState, PeerStatus, Status};
@@ -101,7 +101,8 @@ impl Dataplane {
         udp: UdpPort,
         counters: Arc<Counters>,
     ) -> io::Result<()> {
-        let (worker, waker) = Worker::new(Arc::clone(&self.shared), counters, tun, udp)?;
+        let (worker, waker) =
+            Worker::new(Arc::clone(&self.shared), counters, tun, udp, self.wakers.is_empty())?;
         self.wakers.push(waker);
         self.spawn("twinmesh-worker", move || worker.run())
     }
@@ -138,15 +139,12 @@ impl Dataplane {
     }
 
     /// Adds an ESP tunnel. Its policies stand before all routes, behind those of tunnels added earlier or of the one
-    /// that it follows, and right before its guard's. What the guard has kept is sent.
+    /// that it follows, and right before its guard's. What the guard has kept is sent. The raw socket that it may need
+    /// is of the calling thread's network namespace.
     pub fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
-        self.control.add_esp(config)?;
-        if !self.shared.released.lock().is_empty()
-            && let Some(Err(error)) = self.wakers.first().map(Waker::wake)
-        {
-            tracing::error!(%error, "cannot wake a data plane worker");
-        }
-        Ok(())
+        let added = self.control.add_esp(config);
+        self.wake();
+        added
     }
 
     /// Lets traffic pass by ESP tunnels only, or changes what is to become of it while there is none. Guards stand in
@@ -167,7 +165,9 @@ impl Dataplane {
 
     /// Removes an ESP tunnel and its keys. False where there was none.
     pub fn remove_esp(&self, name: &str) -> bool {
-        self.control.remove_esp(name)
+        let removed = self.control.remove_esp(name);
+        self.wake();
+        removed
     }
 
     /// Sends nothing more through an ESP tunnel, but goes on receiving: traffic moves to the tunnel that follows it.
@@ -176,9 +176,20 @@ impl Dataplane {
         self.control.retire_esp(name)
     }
 
-    /// Sends an ESP tunnel's packets to another address of its peer. False where there is none.
-    pub fn move_esp(&self, name: &str, remote: SocketAddr) -> bool {
-        self.control.move_esp(name, remote)
+    /// Sends an ESP tunnel's packets another way. False where there is none.
+    pub fn move_esp(&self, name: &str, path: EspPath) -> Result<bool, EspError> {
+        let moved = self.control.move_esp(name, path);
+        self.wake();
+        moved
+    }
+
+    /// Workers that wait take note of the table: of its raw sockets, and that they let go of what is not in it any more.
+    fn wake(&self) {
+        for waker in &self.wakers {
+            if let Err(error) = waker.wake() {
+                tracing::error!(%error, "cannot wake a data plane worker");
+            }
+        }
     }
 
     /// The ESP tunnels, in the order of their policies.
@@ -216,11 +227,7 @@ impl Dataplane {
 impl Drop for Dataplane {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        for waker in &self.wakers {
-            if let Err(error) = waker.wake() {
-                tracing::error!(%error, "cannot wake a data plane worker");
-            }
-        }
+        self.wake();
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             if thread.join().is_err() {

@@ -3,11 +3,31 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use twinmesh_esp::{
     CountersSnapshot, KeyMaterial, LifetimeState, OriginalAddresses, OuterPolicy, SaParameters, Spi,
 };
 
-/// A pair of SAs with one peer, carried in UDP from the node's shared port (RFC 3948).
+/// How ESP packets travel. What comes in is taken either way (RFC 7296 §2.23).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encapsulation {
+    /// From the node's shared port (RFC 3948).
+    Udp,
+    /// As IP protocol 50 (RFC 4303).
+    Raw,
+}
+
+/// Where the ends of a tunnel are, outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EspPath {
+    /// This node's address; raw ESP is sent from it. None: whichever leads to the peer.
+    pub local: Option<IpAddr>,
+    /// Raw ESP has no use for the port.
+    pub remote: SocketAddr,
+    pub encapsulation: Encapsulation,
+}
+
+/// A pair of SAs with one peer.
 pub struct EspConfig {
     /// Unique in this node.
     pub name: String,
@@ -17,11 +37,9 @@ pub struct EspConfig {
     /// What we send with.
     pub outbound: SaParameters,
     pub outbound_key: KeyMaterial,
-    /// Transport mode: this node's address outside the tunnel. Inner packets are addressed to it.
-    pub local: Option<IpAddr>,
-    /// The peer's address and port outside the tunnel.
-    pub remote: SocketAddr,
-    /// Send to wherever the newest authentic packet came from: the peer is behind a NAT.
+    /// Transport mode needs this node's address: inner packets are addressed to it.
+    pub path: EspPath,
+    /// Send to wherever the newest authentic datagram came from: the peer is behind a NAT. Nothing to raw ESP.
     pub follow_remote: bool,
     /// Transport mode through a NAT: the addresses as the peer has them.
     pub original: Option<OriginalAddresses>,
@@ -40,7 +58,7 @@ pub struct EspConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EspStatus {
     pub name: String,
-    pub remote: SocketAddr,
+    pub path: EspPath,
     /// It only receives, and goes soon.
     pub retired: bool,
     /// MTU inside the tunnel.
@@ -72,6 +90,12 @@ pub enum EspError {
         "the inbound SPI {0} needs its top bit set (80000000 to ffffffff): on the shared UDP port that tells ESP from other traffic"
     )]
     SpiNotOurs(Spi),
+    #[error(
+        "ESP without UDP needs a raw socket, and there is none: {}{}",
+        .errno.desc(),
+        if matches!(.errno, Errno::EPERM | Errno::EACCES) { " (the capability CAP_NET_RAW is missing)" } else { "" }
+    )]
+    RawSocket { errno: Errno },
     #[error("transport mode needs the address of this node outside the tunnel")]
     NoLocalAddress,
     #[error(transparent)]

@@ -1,6 +1,6 @@
-//! An ESP datagram → opened in place by its SA → TUN.
+//! An ESP packet → opened in place by its SA → TUN.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use twinmesh_esp::{
@@ -15,21 +15,30 @@ use crate::outbound::Ports;
 /// Only this host sees it.
 const HOP_LIMIT: u8 = 64;
 
-/// Opens a datagram and hands what it carries to the TUN device.
+/// What the kernel says of an ESP packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) from: IpAddr,
+    /// The sender's port, where it came in UDP.
+    pub(crate) port: Option<u16>,
+    /// The lower two bits of the outer header's traffic class.
+    pub(crate) ecn: u8,
+}
+
+/// Opens an ESP packet and hands what it carries to the TUN device.
 pub(crate) fn open(
     tunnel: &EspTunnel,
-    from: SocketAddr,
-    ecn: u8,
+    Arrival { from, port, ecn }: Arrival,
     datagram: &mut [u8],
     batch: &mut InnerBatch,
     ports: Ports<'_>,
     now: Instant,
 ) -> Result<(), DropReason> {
-    let local = tunnel.local.unwrap_or(from.ip());
-    let outer = Addresses { source: from.ip(), destination: local };
+    let local = tunnel.local.unwrap_or(from);
+    let outer = Addresses { source: from, destination: local };
     let opened = tunnel.inbound.open(datagram, outer, now).map_err(DropReason::Esp)?;
-    if opened.newest {
-        tunnel.heard_from(from);
+    if let Some(port) = port.filter(|_| opened.newest) {
+        tunnel.heard_from(SocketAddr::new(from, port));
     }
     match opened.content {
         // Written from where it was opened.

@@ -8,7 +8,9 @@ use twinmesh_packet::{Fragments, IcmpError, IpPacket};
 
 use crate::batch::SendBatch;
 use crate::counters::DropReason;
-use crate::esp_tunnel::{EspTunnel, Protection};
+use crate::esp_config::{Encapsulation, EspPath};
+use crate::esp_table::Protection;
+use crate::esp_tunnel::EspTunnel;
 use crate::outbound::{Ports, answer};
 
 /// What the policies say of a packet; nothing of one that has no flow, which then goes by its route.
@@ -54,8 +56,14 @@ fn seal_one(tunnel: &EspTunnel, packet: &[u8], sends: &mut SendBatch, ports: Por
         Ok(length) => {
             ports.counters.sent(packet.len());
             let traffic_class = outer_fields(&tunnel.outer, packet).traffic_class;
-            let to = iter::once(tunnel.remote());
-            sends.commit_marked(length, traffic_class, to, ports.udp, ports.counters);
+            let EspPath { local, remote, encapsulation } = tunnel.path();
+            match encapsulation {
+                Encapsulation::Udp => {
+                    let to = iter::once(remote);
+                    sends.commit_marked(length, traffic_class, to, ports.udp, ports.counters);
+                }
+                Encapsulation::Raw => sends.commit_raw(length, traffic_class, remote.ip(), local),
+            }
         }
         Err(reason) => ports.counters.dropped(DropReason::EspSeal(reason)),
     }

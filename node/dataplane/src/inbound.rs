@@ -15,9 +15,10 @@ use twinmesh_wireguard::{
 use crate::batch::{InnerBatch, SendBatch};
 use crate::counters::DropReason;
 use crate::datagram::{DatagramKind, classify};
-use crate::esp_inbound;
+use crate::esp_inbound::{self, Arrival};
 use crate::event::Event;
 use crate::outbound::{Held, Ports, commit};
+use crate::raw::RawSocket;
 use crate::table::{PeerSlot, Table};
 use crate::udp;
 
@@ -76,14 +77,9 @@ impl Inbound {
         sends: &mut SendBatch,
         ports: Ports<'_>,
     ) -> io::Result<bool> {
-        let mut chunks = self.storage.chunks_exact_mut(BUFFER_LEN);
-        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let count = match ports.udp.receive(&mut buffers, &mut self.metas) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(error) => return Err(error),
-        };
+        let received =
+            receive(&mut self.storage, &mut self.metas, |buffers, metas| ports.udp.receive(buffers, metas))?;
+        let Some(count) = received else { return Ok(true) };
         let mut pass = Pass {
             table,
             device,
@@ -114,6 +110,54 @@ impl Inbound {
     }
 }
 
+impl Inbound {
+    /// Carries one batch of ESP packets without UDP; true when the socket has no more. Whose SPI is not ours belongs to
+    /// the kernel or to another program, which have copies of their own.
+    pub(crate) fn run_raw(
+        &mut self,
+        socket: &RawSocket,
+        table: &Table,
+        ports: Ports<'_>,
+    ) -> io::Result<bool> {
+        let received =
+            receive(&mut self.storage, &mut self.metas, |buffers, metas| socket.receive(buffers, metas))?;
+        let Some(count) = received else { return Ok(true) };
+        let now = Instant::now();
+        for (buffer, meta) in self.storage.chunks_exact_mut(BUFFER_LEN).zip(self.metas.iter().take(count)) {
+            let received = buffer.get_mut(..meta.len).unwrap_or_default();
+            let Some(packet) = socket.esp_offset(received).and_then(|offset| received.get_mut(offset..))
+            else {
+                continue;
+            };
+            let Some(tunnel) = Spi::of_packet(packet).and_then(|spi| table.esp.by_spi(spi)) else { continue };
+            ports.counters.raw_esp();
+            let arrival =
+                Arrival { from: meta.addr.ip(), port: None, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
+            if let Err(reason) = esp_inbound::open(tunnel, arrival, packet, &mut self.opened, ports, now) {
+                ports.counters.dropped(reason);
+            }
+        }
+        self.opened.flush(ports.tun, ports.counters);
+        Ok(count < BATCH_SIZE)
+    }
+}
+
+/// Fills the buffers; `None` when the socket has nothing.
+fn receive(
+    storage: &mut [u8],
+    metas: &mut [RecvMeta],
+    from: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
+) -> io::Result<Option<usize>> {
+    let mut chunks = storage.chunks_exact_mut(BUFFER_LEN);
+    let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+        std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+    match from(&mut buffers, metas) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl<'t> Pass<'t, '_> {
     fn datagram(&mut self, outer: Outer, datagram: &mut [u8]) {
         let Outer { from, to, ecn } = outer;
@@ -137,7 +181,8 @@ impl<'t> Pass<'t, '_> {
         let Some(tunnel) = Spi::of_packet(datagram).and_then(|spi| self.table.esp.by_spi(spi)) else {
             return self.dropped(DropReason::Esp(EspDrop::UnknownSpi));
         };
-        let opened = esp_inbound::open(tunnel, from, ecn, datagram, self.opened, self.ports, self.now);
+        let arrival = Arrival { from: from.ip(), port: Some(from.port()), ecn };
+        let opened = esp_inbound::open(tunnel, arrival, datagram, self.opened, self.ports, self.now);
         if let Err(reason) = opened {
             self.dropped(reason);
         }

@@ -5,6 +5,7 @@
 //!   TUN queue ─► policies ─► ESP tunnel ─► seal ─► sendmmsg ─► UDP socket (SO_REUSEPORT)
 //!             └► routes ─► WireGuard peer ─► seal ─┘
 //!   TUN queue ◄─ source check ◄─ open ◄─ classify ◄─ recvmmsg ◄─ UDP socket
+//!   (the same by way of raw sockets, where ESP tunnels go without UDP; worker 0 receives there)
 //!                   ▲ snapshot (arc-swap)
 //!            control: peers set and removed by the agent, timers
 //! ```
@@ -26,6 +27,7 @@ mod error;
 mod esp_config;
 mod esp_inbound;
 mod esp_outbound;
+mod esp_table;
 mod esp_tunnel;
 mod event;
 mod guard;
@@ -33,6 +35,7 @@ mod holder;
 mod inbound;
 mod outbound;
 mod path_mtu;
+mod raw;
 mod routes;
 mod status;
 mod sys;
@@ -45,10 +48,11 @@ pub use config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
 pub use datagram::{DatagramKind, classify};
 pub use dataplane::Dataplane;
 pub use error::{PeerError, StartError};
-pub use esp_config::{EspConfig, EspError, EspStatus, SaStatus};
+pub use esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus, SaStatus};
 pub use event::Event;
 pub use guard::{GuardAction, GuardConfig, GuardStatus};
 pub use ipnet::IpNet;
+pub use raw::can_open_raw_esp;
 pub use status::{PeerState, PeerStatus, Status, Totals};
 /// The words of SAs: suites, selectors, lifetimes.
 pub use twinmesh_esp as esp;

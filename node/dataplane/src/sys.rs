@@ -14,8 +14,8 @@ use std::ptr;
 
 use socket2::SockAddr;
 
-/// Datagrams that one call of [`send_messages`] takes.
-pub(crate) const MAX_MESSAGES: usize = 64;
+/// Datagrams that one call of `sendmmsg` takes.
+const MAX_MESSAGES: usize = 64;
 
 /// Whether a TUN queue may join a device that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,32 +62,80 @@ pub(crate) fn set_up(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request) })
 }
 
-/// A datagram, whither, and the DSCP and ECN bits of its outer header.
+/// A datagram, whither, from where if not as the kernel routes it, and the DSCP and ECN bits of its outer header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {
     pub(crate) to: &'a SockAddr,
+    pub(crate) from: Option<IpAddr>,
     pub(crate) datagram: &'a [u8],
     pub(crate) traffic_class: u8,
 }
 
-/// One control message with one integer, as `sendmsg` takes it (cmsg(3)).
+/// One control message, as `sendmsg` takes it (cmsg(3)).
 #[repr(C)]
-struct IntegerControl {
+struct Control<T> {
     header: libc::cmsghdr,
-    value: libc::c_int,
+    value: T,
 }
 
-impl IntegerControl {
-    /// Sets the traffic class; on a dual-stack socket IPv4 destinations take IPv4's option.
-    fn traffic_class(to: &SockAddr, value: u8) -> Self {
-        let v6 = to.as_socket_ipv6().is_some_and(|to| to.ip().to_ipv4_mapped().is_none());
+impl<T> Control<T> {
+    fn new(level: libc::c_int, kind: libc::c_int, value: T) -> Self {
         // SAFETY: zero bytes are a valid `cmsghdr`: integers of 0, and on some systems padding.
         let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
-        (header.cmsg_level, header.cmsg_type) =
-            if v6 { (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) } else { (libc::IPPROTO_IP, libc::IP_TOS) };
+        (header.cmsg_level, header.cmsg_type) = (level, kind);
         // Without the padding behind the value.
-        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<libc::c_int>()) as _;
-        Self { header, value: value.into() }
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<T>()) as _;
+        Self { header, value }
+    }
+}
+
+/// Room for the control messages of one message.
+struct Controls {
+    /// Whole words, so that each header is aligned.
+    words: [MaybeUninit<usize>; Self::WORDS],
+    used: usize,
+}
+
+impl Controls {
+    const WORDS: usize = (size_of::<Control<libc::c_int>>() + size_of::<Control<libc::in6_pktinfo>>())
+        .div_ceil(size_of::<usize>());
+
+    fn of(message: &Message<'_>) -> Self {
+        let mut controls = Self { words: [MaybeUninit::uninit(); Self::WORDS], used: 0 };
+        // On a dual-stack socket IPv4 destinations take IPv4's options.
+        let v6 = message.to.as_socket_ipv6().is_some_and(|to| to.ip().to_ipv4_mapped().is_none());
+        if message.traffic_class != 0 {
+            let value = libc::c_int::from(message.traffic_class);
+            controls.push(if v6 {
+                Control::new(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, value)
+            } else {
+                Control::new(libc::IPPROTO_IP, libc::IP_TOS, value)
+            });
+        }
+        match message.from {
+            Some(IpAddr::V4(from)) => {
+                let ipi_spec_dst = libc::in_addr { s_addr: u32::from_ne_bytes(from.octets()) };
+                let none = libc::in_addr { s_addr: 0 };
+                let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: none };
+                controls.push(Control::new(libc::IPPROTO_IP, libc::IP_PKTINFO, info));
+            }
+            Some(IpAddr::V6(from)) => {
+                let ipi6_addr = libc::in6_addr { s6_addr: from.octets() };
+                let info = libc::in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
+                controls.push(Control::new(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info));
+            }
+            None => {}
+        }
+        controls
+    }
+
+    fn push<T>(&mut self, control: Control<T>) {
+        let words = size_of::<Control<T>>().div_ceil(size_of::<usize>());
+        let Some(place) = self.words.get_mut(self.used..self.used + words) else { return };
+        // SAFETY: the place has room for a `Control<T>`, whose alignment is that of `cmsghdr`, that of a word at
+        // most; whatever is overwritten needs no drop.
+        unsafe { ptr::write(place.as_mut_ptr().cast::<Control<T>>(), control) };
+        self.used += words;
     }
 }
 
@@ -100,27 +148,26 @@ pub(crate) fn send_messages<'a>(
     let mut pieces: [libc::iovec; MAX_MESSAGES] = unsafe { mem::zeroed() };
     // SAFETY: as above.
     let mut headers: [libc::mmsghdr; MAX_MESSAGES] = unsafe { mem::zeroed() };
-    let mut controls: [MaybeUninit<IntegerControl>; MAX_MESSAGES] =
-        [const { MaybeUninit::uninit() }; MAX_MESSAGES];
+    let mut controls: [MaybeUninit<Controls>; MAX_MESSAGES] = [const { MaybeUninit::uninit() }; MAX_MESSAGES];
     let mut count = 0;
     for (((piece, header), control), message) in
         pieces.iter_mut().zip(&mut headers).zip(&mut controls).zip(messages)
     {
-        let Message { to, datagram, traffic_class } = message;
+        let Message { to, datagram, .. } = message;
         // The kernel only reads through these pointers, although their types say otherwise.
         *piece = libc::iovec { iov_base: datagram.as_ptr().cast_mut().cast(), iov_len: datagram.len() };
         header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_namelen = to.len();
         header.msg_hdr.msg_iov = piece;
         header.msg_hdr.msg_iovlen = 1;
-        if traffic_class != 0 {
-            header.msg_hdr.msg_control =
-                ptr::from_mut(control.write(IntegerControl::traffic_class(to, traffic_class))).cast();
-            header.msg_hdr.msg_controllen = size_of::<IntegerControl>() as _;
+        if message.traffic_class != 0 || message.from.is_some() {
+            let control = control.write(Controls::of(&message));
+            header.msg_hdr.msg_control = control.words.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = (control.used * size_of::<usize>()) as _;
         }
         count += 1;
     }
-    // SAFETY: the first `count` headers point to one `iovec` each in `pieces`, some to one control message in
+    // SAFETY: the first `count` headers point to one `iovec` each in `pieces`, some to control messages in
     // `controls`, written above, and to addresses and datagrams that are borrowed for 'a; all outlive the call. The kernel writes `msg_len` of the headers only.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())

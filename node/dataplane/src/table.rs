@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rpds::HashTrieMapSync;
 use twinmesh_wireguard::{Peer, PeerIndex, PublicKey};
 
-use crate::esp_tunnel::EspTable;
+use crate::esp_table::EspTable;
 use crate::routes::Routes;
 
 /// A peer's place. Snapshots that still hold a removed peer find it empty: its traffic stops at once.

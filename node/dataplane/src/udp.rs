@@ -15,7 +15,7 @@ use crate::holder;
 use crate::sys::{self, Message};
 
 /// What a burst at 10 Gb/s fills in some milliseconds.
-const SOCKET_BUFFER: usize = 4 << 20;
+pub(crate) const SOCKET_BUFFER: usize = 4 << 20;
 /// How long a sender waits for room in the socket's buffer before it drops.
 const SEND_PATIENCE_MS: u8 = 5;
 
@@ -107,30 +107,13 @@ impl UdpPort {
         }
     }
 
-    /// Sends the datagrams after the first `sent`, and counts there how many went; waits a little for room.
-    /// An error concerns the one after them.
+    /// As [`send_all`].
     pub(crate) fn send<'a>(
         &self,
         messages: &(impl Iterator<Item = Message<'a>> + Clone),
         sent: &mut usize,
     ) -> io::Result<()> {
-        loop {
-            let mut rest = messages.clone().skip(*sent).peekable();
-            if rest.peek().is_none() {
-                return Ok(());
-            }
-            match sys::send_messages(self.socket.as_fd(), rest) {
-                Ok(count) => *sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let mut waiting = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
-                    if poll(&mut waiting, PollTimeout::from(SEND_PATIENCE_MS))? == 0 {
-                        return Err(error);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        send_all(self.socket.as_fd(), messages, sent)
     }
 }
 
@@ -143,6 +126,32 @@ impl AsRawFd for UdpPort {
 impl AsFd for UdpPort {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Sends the datagrams after the first `sent`, and counts there how many went; waits a little for room. An
+/// error concerns the one after them.
+pub(crate) fn send_all<'a>(
+    socket: BorrowedFd<'_>,
+    messages: &(impl Iterator<Item = Message<'a>> + Clone),
+    sent: &mut usize,
+) -> io::Result<()> {
+    loop {
+        let mut rest = messages.clone().skip(*sent).peekable();
+        if rest.peek().is_none() {
+            return Ok(());
+        }
+        match sys::send_messages(socket, rest) {
+            Ok(count) => *sent += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut waiting = [PollFd::new(socket, PollFlags::POLLOUT)];
+                if poll(&mut waiting, PollTimeout::from(SEND_PATIENCE_MS))? == 0 {
+                    return Err(error);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -199,7 +208,7 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             let to = sender.address(SocketAddr::new(ip, port)).unwrap();
             let mut sent = 0;
-            let message = |datagram| Message { to: &to, datagram, traffic_class: 0 };
+            let message = |datagram| Message { to: &to, from: None, datagram, traffic_class: 0 };
             sender.send(&[message(b"one".as_slice()), message(b"two")].into_iter(), &mut sent).unwrap();
             assert_eq!(sent, 2);
             let mut storage = vec![[0; 4096]; 2];

@@ -1,10 +1,10 @@
 //! One worker thread: a TUN queue and a UDP socket, served in turns.
 
-use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{io, mem};
 
 use arc_swap::{ArcSwap, Cache};
 use mio::unix::SourceFd;
@@ -16,14 +16,16 @@ use crate::batch::SendBatch;
 use crate::counters::{Counters, DropReason};
 use crate::inbound::{Events, Inbound};
 use crate::outbound::{Outbound, Ports};
+use crate::raw::{RawSocket, RawSockets};
 use crate::table::Table;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
 
 const TUN: Token = Token(0);
 const UDP: Token = Token(1);
-/// To stop, or to send what was released.
+/// To stop, to look at the table, or to send what was released.
 const CALLED: Token = Token(2);
+const RAW: Token = Token(3);
 
 /// What all threads of a data plane share. Nothing in it is written per packet.
 pub(crate) struct Shared {
@@ -44,22 +46,26 @@ pub(crate) struct Worker {
     counters: Arc<Counters>,
     tun: TunQueue,
     udp: UdpPort,
+    /// Whether it receives on raw sockets: each of them gets every packet, so one worker has to do.
+    receives_raw: bool,
+    raw: RawSockets,
     poll: Poll,
 }
 
 impl Worker {
-    /// Registers both descriptors; the waker interrupts the wait so that the worker sees `shared.stop` and `shared.released`.
+    /// Registers both descriptors; the waker interrupts the wait so that the worker sees `shared`.
     pub(crate) fn new(
         shared: Arc<Shared>,
         counters: Arc<Counters>,
         tun: TunQueue,
         udp: UdpPort,
+        receives_raw: bool,
     ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&tun.as_raw_fd()), TUN, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&udp.as_raw_fd()), UDP, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), CALLED)?;
-        Ok((Self { shared, counters, tun, udp, poll }, waker))
+        Ok((Self { shared, counters, tun, udp, receives_raw, raw: RawSockets::default(), poll }, waker))
     }
 
     /// Runs until told to stop.
@@ -70,19 +76,37 @@ impl Worker {
         let mut table = Cache::new(Arc::clone(&self.shared.table));
         let mut events = mio::Events::with_capacity(4);
         // The poll tells of each arrival once, so what was not drained is remembered here.
-        let (mut tun_ready, mut udp_ready) = (true, true);
+        let (mut tun_ready, mut udp_ready, mut raw_ready) = (true, true, false);
+        let mut called = false;
         while !self.shared.stop.load(Ordering::Acquire) {
+            // One table for the whole turn, so that tunnels and raw sockets belong together.
+            let table = table.load();
+            if !self.raw.is(table.esp.raw()) {
+                self.take_raw(table.esp.raw());
+                sends.set_raw(self.raw.clone());
+                raw_ready = self.receives_raw;
+            }
             let ports = Ports { tun: &self.tun, udp: &self.udp, counters: &self.counters };
+            let news = &self.shared.events;
+            if mem::take(&mut called) {
+                let released = mem::take(&mut *self.shared.released.lock());
+                outbound.run_released(&released, table, news, &mut sends, ports);
+            }
             if udp_ready {
-                let table = table.load();
-                let run = inbound.run(table, &self.shared.device, &self.shared.events, &mut sends, ports);
+                let run = inbound.run(table, &self.shared.device, news, &mut sends, ports);
                 udp_ready = !drained(run, "UDP", &self.counters);
             }
             if tun_ready {
-                let run = outbound.run(table.load(), &self.shared.events, &mut sends, ports);
+                let run = outbound.run(table, news, &mut sends, ports);
                 tun_ready = !drained(run, "TUN", &self.counters);
             }
-            let patience = (tun_ready || udp_ready).then_some(Duration::ZERO);
+            if mem::take(&mut raw_ready) {
+                for socket in self.raw.iter() {
+                    let run = inbound.run_raw(socket, table, ports);
+                    raw_ready |= !drained(run, "ESP", &self.counters);
+                }
+            }
+            let patience = (tun_ready || udp_ready || raw_ready).then_some(Duration::ZERO);
             match self.poll.poll(&mut events, patience) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -94,12 +118,28 @@ impl Worker {
             for event in &events {
                 tun_ready |= event.token() == TUN;
                 udp_ready |= event.token() == UDP;
+                raw_ready |= event.token() == RAW;
+                called |= event.token() == CALLED;
             }
-            if events.iter().any(|event| event.token() == CALLED) {
-                let released = std::mem::take(&mut *self.shared.released.lock());
-                let ports = Ports { tun: &self.tun, udp: &self.udp, counters: &self.counters };
-                outbound.run_released(&released, table.load(), &self.shared.events, &mut sends, ports);
-            }
+        }
+    }
+}
+
+impl Worker {
+    /// Sends through these raw sockets from now on, and may have to receive on them.
+    fn take_raw(&mut self, raw: &RawSockets) {
+        let former = mem::replace(&mut self.raw, raw.clone());
+        if !self.receives_raw {
+            return;
+        }
+        let registry = self.poll.registry();
+        let leave = |socket: &RawSocket| registry.deregister(&mut SourceFd(&socket.as_raw_fd()));
+        let join = |socket: &RawSocket| {
+            registry.register(&mut SourceFd(&socket.as_raw_fd()), RAW, Interest::READABLE)
+        };
+        let left = former.iter().try_for_each(leave);
+        if let Err(error) = left.and_then(|()| self.raw.iter().try_for_each(join)) {
+            tracing::error!(%error, "a data plane worker cannot wait for ESP packets");
         }
     }
 }

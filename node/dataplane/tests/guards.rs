@@ -15,7 +15,7 @@ use support::{Node, TUN, endpoint, pair, until};
 use twinmesh_dataplane::esp::{
     KeyMaterial, Lifetime, Mode, OuterPolicy, Ports, SaParameters, Selectors, Spi,
 };
-use twinmesh_dataplane::{EspConfig, Event, GuardAction, GuardConfig};
+use twinmesh_dataplane::{Encapsulation, EspConfig, EspPath, Event, GuardAction, GuardConfig};
 
 const GUARD: &str = "site/lan";
 
@@ -59,8 +59,11 @@ fn tunnel(own: u8, other: u8, guard: Option<&str>) -> EspConfig {
         inbound_key: key(own),
         outbound: parameters(other.into()),
         outbound_key: key(other),
-        local: None,
-        remote: endpoint(&format!("192.0.2.{other}:4500")),
+        path: EspPath {
+            local: None,
+            remote: endpoint(&format!("192.0.2.{other}:4500")),
+            encapsulation: Encapsulation::Udp,
+        },
         follow_remote: false,
         original: None,
         follows: None,

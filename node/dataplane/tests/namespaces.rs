@@ -189,6 +189,7 @@ fn stray_datagrams_are_counted_by_kind_and_stun_and_ike_are_handed_on() {
         ("turn-channel", 0),
         ("esp", 1),
         ("unknown", 2),
+        ("esp-raw", 0),
     ];
     assert_eq!(b.dataplane.status().datagrams, expected);
     assert_eq!((b.drops("no-engine"), b.drops("wireguard-malformed")), (0, 1));

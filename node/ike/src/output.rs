@@ -107,6 +107,7 @@ pub enum Event {
         ike_sa: IkeSaId,
         local: SocketAddr,
         remote: SocketAddr,
+        encapsulation: Encapsulation,
     },
     /// An attempt ended without the SA that it was for. With `ike_sa` absent, no IKE SA came to be.
     Failed(Failed),

@@ -36,7 +36,7 @@ pub struct SaPair {
     pub esn: bool,
     /// This node's address outside; transport mode only.
     pub local: Option<IpAddr>,
-    /// The peer outside, where packets go now.
+    /// The peer outside, where packets go now. Raw ESP has no use for the port.
     pub remote: SocketAddr,
     /// Whether `remote` follows the newest authentic packet.
     pub follow_remote: bool,
@@ -114,6 +114,8 @@ pub enum SaMode {
 pub enum SaEncapsulation {
     /// RFC 3948.
     Udp,
+    /// IP protocol 50.
+    Raw,
 }
 
 /// How far the suite may be trusted.

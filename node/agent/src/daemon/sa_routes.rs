@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use twinmesh_dataplane::EspConfig;
-use twinmesh_dataplane::esp::IpRange;
+use twinmesh_dataplane::esp::{IpRange, Mode};
 
 use crate::api::{SaOrigin, SaState};
 use crate::sa::ManualSa;
@@ -40,8 +40,8 @@ impl Installed {
         Self {
             origin,
             destinations,
-            local: config.local,
-            remote: config.remote.ip(),
+            local: config.path.local.filter(|_| config.inbound.mode == Mode::Transport),
+            remote: config.path.remote.ip(),
             follow_remote: config.follow_remote,
             sources: config.outbound.selectors.local.iter().map(|selector| selector.addresses).collect(),
             told: [SaState::Active; 2],

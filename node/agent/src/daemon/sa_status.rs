@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use twinmesh_dataplane::esp::{Limits, Mode, SuiteClass, TrafficSelector};
-use twinmesh_dataplane::{EspStatus, SaStatus};
+use twinmesh_dataplane::{Encapsulation, EspStatus, SaStatus};
 
 use super::agent::Agent;
 use super::manual_sas::state;
@@ -70,7 +70,10 @@ fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>) -> S
             Mode::Tunnel => SaMode::Tunnel,
             Mode::Transport => SaMode::Transport,
         },
-        encapsulation: SaEncapsulation::Udp,
+        encapsulation: match status.path.encapsulation {
+            Encapsulation::Udp => SaEncapsulation::Udp,
+            Encapsulation::Raw => SaEncapsulation::Raw,
+        },
         suite: parameters.suite.to_string(),
         suite_class: match parameters.suite.class() {
             SuiteClass::Default => SaSuiteClass::Default,
@@ -79,7 +82,7 @@ fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>) -> S
         },
         esn: parameters.esn,
         local: installed.local,
-        remote: status.remote,
+        remote: status.path.remote,
         follow_remote: installed.follow_remote,
         local_ts: texts(&parameters.selectors.local),
         remote_ts: texts(&parameters.selectors.remote),

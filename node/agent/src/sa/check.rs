@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
-use twinmesh_dataplane::EspConfig;
 use twinmesh_dataplane::esp::{DscpPolicy, Lifetime, Limits, Mode, OuterPolicy, SaParameters, Spi, Suite};
+use twinmesh_dataplane::{Encapsulation, EspConfig, EspPath};
 
 use super::error::{Problem, SaFileError};
 use super::file::{File, LifetimeTable, LimitsTable, ModeName, Number, SaTable};
 use super::suite::{inbound_spi, key, spi, suite};
-use super::traffic::{Ends, ends, traffic};
+use super::traffic::{ends, traffic};
 use super::{KeyDigest, ManualSa, quantity};
 
 const DEFAULT_PATH_MTU: u16 = 1500;
@@ -77,8 +77,7 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
         replay_window: replay_window(table.replay_window.as_ref())?,
         tfc_multiple: 0,
         tfc_limit: 0,
-        // Inside UDP nothing has to be a multiple of 8 bytes.
-        align_8: false,
+        align_8: needs_alignment_of_8(&ends),
     };
     let outbound =
         SaParameters { spi: spi(&table.outbound.spi)?, tfc_multiple, tfc_limit, ..inbound.clone() };
@@ -92,9 +91,8 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
             inbound_key,
             outbound,
             outbound_key,
-            local: ends.local,
-            remote: ends.remote,
-            follow_remote: table.follow_remote,
+            path: ends,
+            follow_remote: follow_remote(table.follow_remote.as_ref(), ends)?,
             original: None,
             follows: None,
             guard: None,
@@ -148,11 +146,25 @@ pub(crate) fn path_mtu(written: Option<&Spanned<Number>>, is_ipv4: bool) -> Chec
         .ok_or_else(|| at(written, Problem::PathMtu { given: written.as_ref().to_string(), least }))
 }
 
+fn follow_remote(written: Option<&Spanned<bool>>, ends: EspPath) -> Checked<bool> {
+    match (written.filter(|written| *written.as_ref()), ends.encapsulation) {
+        (Some(written), Encapsulation::Raw) => Err(at(written, Problem::FollowRaw)),
+        (written, _) => Ok(written.is_some()),
+    }
+}
+
+/// RFC 8200 §4: in IPv6 ESP is an extension header. Inside UDP nothing has to be a multiple of 8 bytes.
+pub(crate) const fn needs_alignment_of_8(path: &EspPath) -> bool {
+    matches!(path.encapsulation, Encapsulation::Raw) && path.remote.is_ipv6()
+}
+
 /// What is left of the path's MTU after all headers and the worst alignment.
-fn longest_plaintext(path_mtu: u16, ends: &Ends, suite: Suite) -> u16 {
+fn longest_plaintext(path_mtu: u16, ends: &EspPath, suite: Suite) -> u16 {
     let outer = if ends.remote.is_ipv4() { 20 } else { 40 };
-    // UDP; SPI and sequence number; IV; padding to the block, or to 4; pad length and next header; ICV.
-    let around = outer + 8 + 8 + suite.iv_len() + suite.block().max(4) + 2 + suite.icv_len();
+    let udp = if ends.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+    let alignment = if needs_alignment_of_8(ends) { 8 } else { 4 };
+    // SPI and sequence number; IV; padding to the block, or for alignment; pad length and next header; ICV.
+    let around = outer + udp + 8 + suite.iv_len() + suite.block().max(alignment) + 2 + suite.icv_len();
     path_mtu.saturating_sub(u16::try_from(around).unwrap_or(u16::MAX))
 }
 

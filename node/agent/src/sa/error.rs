@@ -67,12 +67,19 @@ pub enum Problem {
     KeyTwice(usize),
     #[error("`{0}` is no address with a port: write \"198.51.100.2:4500\" or \"[2001:db8::2]:4500\"")]
     Remote(String),
+    #[error(
+        "`{0}` is no address of a peer without UDP: write \"198.51.100.2\" or \"2001:db8::2\", without a port"
+    )]
+    RemoteRaw(String),
+    #[error("follow_remote goes with UDP: without it there is no NAT that could move the peer; remove it")]
+    FollowRaw,
     #[error("`{0}` is no address of a machine: write this node's own, such as \"192.0.2.1\"")]
     Local(String),
     #[error("transport mode needs local = \"ADDRESS\", the address of this node outside the tunnel")]
     NoLocal,
     #[error(
-        "`local` belongs to transport mode; tunnel mode sends from whatever address leads to the peer: remove it"
+        "`local` belongs to transport mode and to encapsulation = \"raw\"; tunnel mode in UDP sends from whatever \
+         address leads to the peer: remove it"
     )]
     LocalInTunnel,
     #[error("local is of another IP version than remote ({0}): both ends of an SA have the same")]

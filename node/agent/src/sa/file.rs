@@ -15,7 +15,6 @@ pub(super) struct File {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "the table has as many switches as it has")]
 pub(super) struct SaTable {
     pub(super) name: Spanned<String>,
     pub(super) mode: Spanned<ModeName>,
@@ -23,6 +22,8 @@ pub(super) struct SaTable {
     #[serde(default)]
     pub(super) esn: bool,
     pub(super) replay_window: Option<Spanned<Number>>,
+    #[serde(default)]
+    pub(super) encapsulation: EncapsulationName,
     pub(super) remote: Spanned<String>,
     pub(super) local: Option<Spanned<String>>,
     pub(super) local_ts: Option<Spanned<Vec<Spanned<String>>>>,
@@ -32,13 +33,20 @@ pub(super) struct SaTable {
     pub(super) lifetime: Option<LifetimeTable>,
     pub(super) tfc: Option<Spanned<Number>>,
     pub(super) dscp: Option<Spanned<Number>>,
-    #[serde(default)]
-    pub(super) follow_remote: bool,
+    pub(super) follow_remote: Option<Spanned<bool>>,
     pub(super) path_mtu: Option<Spanned<Number>>,
     #[serde(default)]
     pub(super) allow_legacy: bool,
     #[serde(default)]
     pub(super) allow_null: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EncapsulationName {
+    #[default]
+    Udp,
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -42,13 +42,13 @@ fn refused(text: &str, line: usize, reason: &str) {
 #[test]
 fn a_short_table_gets_the_defaults() {
     let sa = one(TUNNEL).config;
-    assert_eq!((sa.name.as_str(), sa.remote.to_string().as_str()), ("to-beta", "198.51.100.2:4500"));
+    assert_eq!((sa.name.as_str(), sa.path.remote.to_string().as_str()), ("to-beta", "198.51.100.2:4500"));
     assert_eq!((sa.inbound.spi.get(), sa.outbound.spi.get()), (0xc000_0001, 0xd000_0001));
     assert_eq!((sa.inbound.suite, sa.inbound.mode), (Suite::AES_128_GCM_16, Mode::Tunnel));
     assert_eq!(sa.inbound.selectors.to_string(), "10.1.0.0/16 === 10.2.0.0/16");
     assert_eq!((sa.inbound.esn, sa.inbound.replay_window, sa.path_mtu), (false, 4096, 1500));
     assert_eq!(sa.outer.dscp, DscpPolicy::Copy);
-    assert_eq!((sa.local, sa.follow_remote, sa.outbound.tfc_multiple), (None, false, 0));
+    assert_eq!((sa.path.local, sa.follow_remote, sa.outbound.tfc_multiple), (None, false, 0));
     assert_eq!(sa.outbound.lifetime, twinmesh_dataplane::esp::Lifetime::default());
 }
 
@@ -87,7 +87,7 @@ fn transport_mode_protects_the_two_addresses_unless_told_less() {
         all.lines().filter(|line| !line.contains("_ts")).map(|line| format!("{line}\n")).collect();
     let sa = one(&bare);
     assert_eq!(sa.config.inbound.selectors.to_string(), "192.0.2.1/32 === 198.51.100.2/32");
-    assert_eq!(sa.config.local, Some("192.0.2.1".parse().unwrap()));
+    assert_eq!(sa.config.path.local, Some("192.0.2.1".parse().unwrap()));
     assert_eq!(sa.destinations, ["198.51.100.2/32".parse().unwrap()].into());
 
     let narrow = all.replace("10.1.0.0/16", "192.0.2.1").replace("10.2.0.0/16", "198.51.100.2[tcp/443]");

@@ -6,42 +6,52 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use toml::Spanned;
 use twinmesh_dataplane::esp::{IpRange, Selectors, TrafficSelector};
+use twinmesh_dataplane::{Encapsulation, EspPath};
 
 use super::check::{Checked, at};
 use super::error::Problem;
-use super::file::{ModeName, SaTable};
+use super::file::{EncapsulationName, ModeName, SaTable};
 
 /// More do not fit into an IKE payload either (RFC 7296 §3.13).
 const MOST_SELECTORS: usize = 255;
 
-/// The outer addresses: this node's is known in transport mode only.
-pub(super) struct Ends {
-    pub(super) local: Option<IpAddr>,
-    pub(super) remote: SocketAddr,
+/// The outer addresses: in transport mode this node's is known.
+pub(super) fn ends(table: &SaTable) -> Checked<EspPath> {
+    let (remote, encapsulation) = match table.encapsulation {
+        EncapsulationName::Udp => (remote_port(&table.remote)?, Encapsulation::Udp),
+        EncapsulationName::Raw => (SocketAddr::new(remote_host(&table.remote)?, 0), Encapsulation::Raw),
+    };
+    let local = match (table.mode.as_ref(), &table.local) {
+        (ModeName::Transport, None) => return Err(at(&table.mode, Problem::NoLocal)),
+        (ModeName::Tunnel, Some(local)) if encapsulation == Encapsulation::Udp => {
+            return Err(at(local, Problem::LocalInTunnel));
+        }
+        (_, written) => written.as_ref().map(|written| local(written, remote)).transpose()?,
+    };
+    Ok(EspPath { local, remote, encapsulation })
 }
 
-pub(super) fn ends(table: &SaTable) -> Checked<Ends> {
-    let written = &table.remote;
-    let remote = written
-        .as_ref()
-        .parse()
-        .ok()
-        .filter(|remote: &SocketAddr| remote.port() != 0 && is_a_machine(remote.ip()));
-    let remote = remote.ok_or_else(|| at(written, Problem::Remote(written.as_ref().clone())))?;
-    let local = match (table.mode.as_ref(), &table.local) {
-        (ModeName::Tunnel, None) => None,
-        (ModeName::Tunnel, Some(local)) => return Err(at(local, Problem::LocalInTunnel)),
-        (ModeName::Transport, None) => return Err(at(&table.mode, Problem::NoLocal)),
-        (ModeName::Transport, Some(written)) => {
-            let local = written.as_ref().parse().ok().filter(|local| is_a_machine(*local));
-            let local = local.ok_or_else(|| at(written, Problem::Local(written.as_ref().clone())))?;
-            if local.is_ipv4() != remote.is_ipv4() {
-                return Err(at(written, Problem::MixedEnds(remote.ip())));
-            }
-            Some(local)
-        }
-    };
-    Ok(Ends { local, remote })
+fn remote_port(written: &Spanned<String>) -> Checked<SocketAddr> {
+    let remote = written.as_ref().parse().ok();
+    remote
+        .filter(|remote: &SocketAddr| remote.port() != 0 && is_a_machine(remote.ip()))
+        .ok_or_else(|| at(written, Problem::Remote(written.as_ref().clone())))
+}
+
+fn remote_host(written: &Spanned<String>) -> Checked<IpAddr> {
+    let remote = written.as_ref().parse().ok();
+    remote
+        .filter(|remote| is_a_machine(*remote))
+        .ok_or_else(|| at(written, Problem::RemoteRaw(written.as_ref().clone())))
+}
+
+fn local(written: &Spanned<String>, remote: SocketAddr) -> Checked<IpAddr> {
+    let local = written.as_ref().parse().ok().filter(|local| is_a_machine(*local));
+    let local = local.ok_or_else(|| at(written, Problem::Local(written.as_ref().clone())))?;
+    if local.is_ipv4() != remote.is_ipv4() {
+        return Err(at(written, Problem::MixedEnds(remote.ip())));
+    }
+    Ok(local)
 }
 
 pub(crate) fn is_a_machine(address: IpAddr) -> bool {
@@ -49,9 +59,10 @@ pub(crate) fn is_a_machine(address: IpAddr) -> bool {
 }
 
 /// The selectors, and the prefixes that must be routed into the TUN device.
-pub(super) fn traffic(table: &SaTable, ends: &Ends) -> Checked<(Selectors, BTreeSet<IpNet>)> {
-    let remote_only = ends.local.map(|_| ends.remote.ip());
-    let local = side(table, "local_ts", table.local_ts.as_ref(), ends.local)?;
+pub(super) fn traffic(table: &SaTable, ends: &EspPath) -> Checked<(Selectors, BTreeSet<IpNet>)> {
+    let local_only = ends.local.filter(|_| *table.mode.as_ref() == ModeName::Transport);
+    let remote_only = local_only.map(|_| ends.remote.ip());
+    let local = side(table, "local_ts", table.local_ts.as_ref(), local_only)?;
     let remote = side(table, "remote_ts", table.remote_ts.as_ref(), remote_only)?;
     let has = |side: &[TrafficSelector], v6| side.iter().any(|selector| selector.addresses.is_v6() == v6);
     if ![false, true].into_iter().any(|v6| has(&local, v6) && has(&remote, v6)) {

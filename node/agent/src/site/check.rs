@@ -7,13 +7,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
-use twinmesh_ike::config::{Legacy, Lifetime, Proposal, Protocol, Quirks, Remote, StartAction, Vendor};
+use twinmesh_ike::config::{
+    EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote, StartAction, Vendor,
+};
 
 use super::Site;
 use super::child::child;
 use super::credentials::auth;
 use super::error::{Problem, SiteFileError};
-use super::file::{SiteTable, StartName};
+use super::file::{EncapsulationName, SiteTable, StartName};
 use crate::sa::{self, Number};
 
 /// Where the peer listens for IKE and ESP in UDP from the first message on (RFC 7296 §2.23).
@@ -70,6 +72,11 @@ fn site(table: &SiteTable, folder: &Path) -> Checked<Site> {
         remote,
         local,
         vendor: table.vendor.as_ref().map(vendor).transpose()?,
+        encapsulation: match table.encapsulation {
+            EncapsulationName::Auto => EncapsulationPolicy::Auto,
+            EncapsulationName::Udp => EncapsulationPolicy::Udp,
+            EncapsulationName::Raw => EncapsulationPolicy::Raw,
+        },
         start: start(table.start.as_ref(), remote)?,
         proposals: proposals(table.proposals.as_ref(), Protocol::Ike, legacy)?,
         lifetime: time(table.rekey_time.as_ref())?.map_or_else(Lifetime::of_ike, Lifetime::of),

@@ -13,6 +13,8 @@ pub(super) struct SiteTable {
     pub(super) remote: Spanned<String>,
     pub(super) local: Option<Spanned<String>>,
     pub(super) vendor: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) encapsulation: EncapsulationName,
     pub(super) start: Option<Spanned<StartName>>,
     pub(super) proposals: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
@@ -22,6 +24,16 @@ pub(super) struct SiteTable {
     pub(super) auth: Spanned<AuthTable>,
     #[serde(default)]
     pub(super) child: Vec<Spanned<ChildTable>>,
+}
+
+/// UDP goes wherever IKE went, while many firewalls drop IP protocol 50.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EncapsulationName {
+    Auto,
+    #[default]
+    Udp,
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

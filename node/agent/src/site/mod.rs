@@ -37,6 +37,7 @@ pub struct Site {
     /// This node's outer address, where it was written.
     pub local: Option<IpAddr>,
     vendor: Option<Vendor>,
+    pub encapsulation: EncapsulationPolicy,
     start: StartAction,
     proposals: Vec<Proposal>,
     lifetime: Lifetime,
@@ -76,8 +77,7 @@ impl Site {
             start: self.start,
             lifetime: self.lifetime,
             dpd_delay: self.dpd_delay,
-            // The data plane has ESP in UDP only.
-            encapsulation: EncapsulationPolicy::Udp,
+            encapsulation: self.encapsulation,
             quirks: self.quirks,
             ..ConnectionConfig::new(
                 &self.name,

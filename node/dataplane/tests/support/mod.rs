@@ -45,7 +45,14 @@ impl Namespace {
 
     /// Runs a shell command inside; its success is the caller's to judge.
     pub fn sh(&self, command: &str) -> Output {
-        Command::new("ip").args(["netns", "exec", &self.name, "sh", "-c", command]).output().unwrap()
+        self.command(command).output().unwrap()
+    }
+
+    /// A shell command that will run inside.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, "sh", "-c", line]);
+        command
     }
 
     pub fn must(&self, command: &str) -> String {

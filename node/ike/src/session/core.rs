@@ -140,7 +140,14 @@ impl Core {
                 self.path = path;
                 let connection = established.connection.name.clone();
                 let (local, remote) = (path.local, path.remote);
-                ctx.event(Event::AddressChanged { connection, ike_sa: self.id, local, remote });
+                let encapsulation = self.between.encapsulation();
+                ctx.event(Event::AddressChanged {
+                    connection,
+                    ike_sa: self.id,
+                    local,
+                    remote,
+                    encapsulation,
+                });
             }
             Phase::InitSent(_)
             | Phase::IntermediateSent(_)

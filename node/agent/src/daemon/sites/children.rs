@@ -8,7 +8,7 @@ use twinmesh_dataplane::esp::{
     KeyMaterial, Lifetime, LifetimeState, Limits, Mode, OuterPolicy, SaParameters, Selectors, Spi, Suite,
     TrafficSelector,
 };
-use twinmesh_dataplane::{EspConfig, EspStatus};
+use twinmesh_dataplane::{Encapsulation as EspEncapsulation, EspConfig, EspPath, EspStatus};
 use twinmesh_ike::config::{Mode as IkeMode, TrafficSelector as IkeSelector};
 use twinmesh_ike::{
     ChildSaDeleted, ChildSaEstablished, ChildSaId, Command, DeleteReason, Encapsulation, IkeSaId,
@@ -17,7 +17,7 @@ use twinmesh_ike::{
 
 use super::super::agent::Agent;
 use super::super::sa_routes::Installed;
-use crate::sa::destinations_of;
+use crate::sa::{destinations_of, needs_alignment_of_8};
 use crate::site::{SiteChild, to_esp};
 
 /// Packets of a peer that arrive later than this after its DELETE are lost.
@@ -87,9 +87,6 @@ impl Agent {
 
     /// The name of the new tunnel.
     fn install(&mut self, event: ChildSaEstablished, follows: Option<String>) -> Result<String, String> {
-        if event.encapsulation != Encapsulation::Udp {
-            return Err("the peer takes ESP without UDP only".to_owned());
-        }
         let plane = self.plane.as_mut().ok_or("the tunnels are down")?;
         let entry = self.sites.entries.get(&event.connection).ok_or("the site is gone")?;
         let child = entry.site.child(&event.child).ok_or("no such child")?;
@@ -123,10 +120,19 @@ impl Agent {
         }
     }
 
-    pub(super) fn move_children(&self, ike_sa: IkeSaId, remote: SocketAddr) {
+    pub(super) fn move_children(
+        &self,
+        ike_sa: IkeSaId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        encapsulation: Encapsulation,
+    ) {
         let Some(plane) = &self.plane else { return };
+        let path = esp_path(local, remote, encapsulation);
         for child in self.sites.children.values().filter(|child| child.ike_sa == ike_sa) {
-            plane.dataplane.move_esp(&child.tunnel, remote);
+            if let Err(error) = plane.dataplane.move_esp(&child.tunnel, path) {
+                tracing::error!(sa = child.tunnel, %error, "an ESP tunnel does not follow its peer");
+            }
         }
     }
 
@@ -200,6 +206,7 @@ fn esp_config(
         IkeMode::Tunnel => Mode::Tunnel,
         IkeMode::Transport => Mode::Transport,
     };
+    let path = esp_path(event.local, event.remote, event.encapsulation);
     let inbound = SaParameters {
         spi: spi(event.spis.inbound)?,
         suite: event.suite.parse::<Suite>().map_err(|error| format!("{}: {error}", event.suite))?,
@@ -210,8 +217,7 @@ fn esp_config(
         replay_window: child.replay_window,
         tfc_multiple: 0,
         tfc_limit: 0,
-        // Inside UDP nothing has to be a multiple of 8 bytes.
-        align_8: false,
+        align_8: needs_alignment_of_8(&path),
     };
     let mut keys = event.keys;
     let key = |bytes: &mut Vec<u8>| KeyMaterial::new(std::mem::take(bytes));
@@ -221,8 +227,7 @@ fn esp_config(
         inbound,
         inbound_key: key(&mut keys.inbound),
         outbound_key: key(&mut keys.outbound),
-        local: (mode == Mode::Transport).then(|| event.local.ip()),
-        remote: event.remote,
+        path,
         follow_remote: remote_nat,
         original: None,
         follows,
@@ -230,6 +235,18 @@ fn esp_config(
         outer: OuterPolicy::default(),
         path_mtu: child.path_mtu,
     })
+}
+
+/// As the engine tells it.
+fn esp_path(local: SocketAddr, remote: SocketAddr, encapsulation: Encapsulation) -> EspPath {
+    EspPath {
+        local: Some(local.ip()).filter(|local| !local.is_unspecified()),
+        remote,
+        encapsulation: match encapsulation {
+            Encapsulation::Udp => EspEncapsulation::Udp,
+            Encapsulation::None => EspEncapsulation::Raw,
+        },
+    }
 }
 
 /// Time is the engine's affair.

@@ -4,14 +4,29 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use twinmesh_dataplane::{EspError, can_open_raw_esp};
 use twinmesh_ike::Command;
-use twinmesh_ike::config::Remote;
+use twinmesh_ike::config::{EncapsulationPolicy, Remote};
 
 use super::super::agent::{Agent, whole};
 use super::{Entry, Retry};
 use crate::api::{Answer, Done, SiteAdd};
 use crate::network::{PLAIN_IKE_PORT, PlainIke, source_address};
 use crate::site::Site;
+
+/// What becomes of a site that wants ESP without UDP where this process cannot have it: a warning, or why not.
+fn without_raw_sockets(site: &mut Site) -> Result<Option<String>, String> {
+    if site.encapsulation == EncapsulationPolicy::Udp {
+        return Ok(None);
+    }
+    let Err(errno) = can_open_raw_esp() else { return Ok(None) };
+    let reason = EspError::RawSocket { errno };
+    if site.encapsulation == EncapsulationPolicy::Raw {
+        return Err(reason.to_string());
+    }
+    site.encapsulation = EncapsulationPolicy::Udp;
+    Ok(Some(format!("{reason}; ESP goes in UDP in any case")))
+}
 
 impl Agent {
     pub(in crate::daemon) async fn add_site(&mut self, add: &SiteAdd, now: Instant) -> Answer {
@@ -25,7 +40,7 @@ impl Agent {
     }
 
     async fn try_add_site(&mut self, add: &SiteAdd, now: Instant) -> Result<String, String> {
-        let site =
+        let mut site =
             Site::read(add.text.expose(), &add.file, &add.folder).map_err(|error| error.to_string())?;
         let name: Arc<str> = site.name.as_str().into();
         if self.sites.entries.contains_key(&name) {
@@ -36,6 +51,7 @@ impl Agent {
             self.sites.alone = true;
         }
         let mut warnings = Vec::new();
+        warnings.extend(without_raw_sockets(&mut site)?);
         if self.sites.plain.is_none() {
             match PlainIke::open(self.sites.plain_in.clone()) {
                 Ok(plain) => self.sites.plain = Some(plain),
