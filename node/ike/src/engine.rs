@@ -141,6 +141,10 @@ impl Engine {
                 self.terminate(now, |session| session.connection() == Some(&*connection), random);
             }
             Command::CheckLiveness { ike_sa } => self.task(now, ike_sa, Task::Liveness, random),
+            Command::AddressesChanged { connection, local, additional } => {
+                let concerned = |session: &Session| session.connection() == Some(&*connection);
+                self.each(now, concerned, random, |session, ctx| session.relocate(ctx, local, &additional));
+            }
             Command::Heard { ike_sa } => {
                 if let Some(spi) = self.find(|session| session.core.id == ike_sa) {
                     self.step(now, spi, random, |session, ctx| session.core.heard = ctx.now);
@@ -221,10 +225,20 @@ impl Engine {
     }
 
     fn terminate(&mut self, now: Instant, which: impl Fn(&Session) -> bool, random: &mut Random<'_>) {
+        self.each(now, which, random, Session::terminate);
+    }
+
+    fn each(
+        &mut self,
+        now: Instant,
+        which: impl Fn(&Session) -> bool,
+        random: &mut Random<'_>,
+        act: impl Fn(&mut Session, &mut Context<'_>),
+    ) {
         let meant = self.shared.sessions.iter().filter(|(_, session)| which(session));
         let meant: Vec<IkeSpi> = meant.map(|(spi, _)| *spi).collect();
         for spi in meant {
-            self.step(now, spi, random, Session::terminate);
+            self.step(now, spi, random, &act);
         }
     }
 

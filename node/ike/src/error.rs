@@ -35,6 +35,14 @@ pub enum IkeError {
     #[error("the peer wants the child in {wanted} mode, which is configured otherwise here")]
     ModeRefused { wanted: &'static str },
 
+    #[error(
+        "the peer does not accept this end at {local} and itself at {remote} ({notify}): it has to allow MOBIKE from \
+         there, or the path must have no NAT"
+    )]
+    MoveRefused { notify: NotifyType, local: std::net::SocketAddr, remote: std::net::SocketAddr },
+    #[error("the peer allows no NAT, and its addresses were changed on the way: let it do NAT traversal")]
+    UnexpectedNat,
+
     /// Someone is not who they say.
     #[error("authentication of the peer failed: {0}")]
     Authentication(Box<AuthError>),
@@ -129,6 +137,7 @@ impl IkeError {
                 let (kind, data) = error.notification();
                 (kind, data.into_iter().collect())
             }
+            Self::UnexpectedNat => (NotifyType::UnexpectedNatDetected, Vec::new()),
             Self::NoConnection { .. } => (NotifyType::NoProposalChosen, Vec::new()),
             Self::Unwritable(_)
             | Self::UnknownConnection
@@ -140,6 +149,7 @@ impl IkeError {
             | Self::ChildlessUnsupported
             | Self::NoAnswer { .. }
             | Self::Refused { .. }
+            | Self::MoveRefused { .. }
             | Self::GroupRefused { .. }
             | Self::Missing { .. }
             | Self::BadAnswer(_)

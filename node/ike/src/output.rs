@@ -1,7 +1,7 @@
 //! What goes into the engine and what comes out of it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,13 @@ pub enum Command {
     CheckLiveness {
         ike_sa: IkeSaId,
     },
+    /// This node's end has changed. The IKE SAs of the connection go on from `local`, and the peer hears of it, and
+    /// that this node may be found at `additional` too (RFC 4555 §3.5, §3.6).
+    AddressesChanged {
+        connection: Arc<str>,
+        local: IpAddr,
+        additional: Vec<IpAddr>,
+    },
     /// ESP of this IKE SA's children came in: a peer that sends data is alive.
     Heard {
         ike_sa: IkeSaId,
@@ -101,12 +108,13 @@ pub enum Event {
     /// Install both directions. If `rekeyed` names an older child, that one stays until its `ChildSaDeleted`.
     ChildSaEstablished(Box<ChildSaEstablished>),
     ChildSaDeleted(ChildSaDeleted),
-    /// The peer's address changed, or its NAT mapped it anew: ESP goes there from now on.
+    /// An end is elsewhere, or a NAT maps it anew: ESP of all children goes between these two from now on.
     AddressChanged {
         connection: Arc<str>,
         ike_sa: IkeSaId,
         local: SocketAddr,
         remote: SocketAddr,
+        nat: Nat,
         encapsulation: Encapsulation,
     },
     /// An attempt ended without the SA that it was for. With `ike_sa` absent, no IKE SA came to be.

@@ -8,6 +8,7 @@
 //!   responder   AuthAwaited ──────────────────────────────────┘
 //! ```
 
+mod addresses;
 mod auth_request;
 mod auth_response;
 mod body;
@@ -20,12 +21,16 @@ mod cookie;
 mod core;
 mod draft;
 mod established;
+mod follow;
 mod half_open;
 mod handshake;
 mod inform;
 mod init_request;
 mod init_response;
 mod intermediate;
+mod mobike;
+mod mobike_answer;
+mod mobility;
 mod nat;
 mod opening;
 mod reassembly;
@@ -39,6 +44,7 @@ mod translate;
 mod wanted;
 mod window;
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use self::auth_request::AuthSent;
@@ -47,6 +53,7 @@ pub(crate) use self::body::Body;
 pub(crate) use self::context::{Context, Path, Shared};
 pub(crate) use self::core::Core;
 pub(crate) use self::established::Established;
+use self::follow::Kind;
 pub(crate) use self::half_open::HalfOpen;
 use self::init_request::InitSent;
 pub(crate) use self::init_request::initiate;
@@ -153,7 +160,7 @@ impl Session {
             return Err(Discarded::Repetition);
         }
         let Some(opened) = open(secure, ctx, message, path)? else { return Ok(()) };
-        self.core.heard_from(ctx, path, &mut self.phase);
+        self.core.heard_from(ctx, path, Kind::Request, &mut self.phase);
         let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
         match std::mem::replace(&mut self.phase, Phase::Gone) {
             Phase::AuthAwaited(awaited) => {
@@ -187,8 +194,9 @@ impl Session {
         }
         let secure = self.secure().ok_or(Discarded::OutOfTurn)?;
         let Some(opened) = open(secure, ctx, message, path)? else { return Ok(()) };
+        let slow = self.core.requests.is_slow();
         self.core.requests.answered(id);
-        self.core.heard_from(ctx, path, &mut self.phase);
+        self.core.heard_from(ctx, path, Kind::Response { slow }, &mut self.phase);
         let body = Body::collect(crate::wire::Payloads::inner(opened.first, &opened.content));
         match std::mem::replace(&mut self.phase, Phase::Gone) {
             Phase::IntermediateSent(sent) => {
@@ -317,6 +325,19 @@ impl Session {
             | Phase::AuthAwaited(_)
             | Phase::Closed { .. }
             | Phase::Gone => {}
+        }
+    }
+
+    /// This node's end is elsewhere, or has other addresses besides.
+    pub(crate) fn relocate(&mut self, ctx: &mut Context<'_>, local: IpAddr, additional: &[IpAddr]) {
+        match &mut self.phase {
+            Phase::Established(established) => {
+                mobike::relocated(established, &mut self.core, ctx, local, additional);
+            }
+            Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) => {
+                self.core.path.local.set_ip(local);
+            }
+            Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
         }
     }
 

@@ -81,6 +81,8 @@ fn site(table: &SiteTable, folder: &Path) -> Checked<Site> {
         proposals: proposals(table.proposals.as_ref(), Protocol::Ike, legacy)?,
         lifetime: time(table.rekey_time.as_ref())?.map_or_else(Lifetime::of_ike, Lifetime::of),
         dpd_delay: dpd_delay(table.dpd_delay.as_ref())?,
+        mobike: table.mobike.unwrap_or(true),
+        reauth: time(table.reauth_time.as_ref())?,
         quirks: Quirks::default(),
         credentials: auth.credentials,
         weakness: auth.weakness,

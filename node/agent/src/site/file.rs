@@ -21,6 +21,8 @@ pub(super) struct SiteTable {
     pub(super) allow_legacy: bool,
     pub(super) rekey_time: Option<Spanned<Number>>,
     pub(super) dpd_delay: Option<Spanned<Number>>,
+    pub(super) reauth_time: Option<Spanned<Number>>,
+    pub(super) mobike: Option<bool>,
     pub(super) auth: Spanned<AuthTable>,
     #[serde(default)]
     pub(super) child: Vec<Spanned<ChildTable>>,

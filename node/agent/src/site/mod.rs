@@ -42,6 +42,8 @@ pub struct Site {
     proposals: Vec<Proposal>,
     lifetime: Lifetime,
     dpd_delay: Option<Duration>,
+    mobike: bool,
+    reauth: Option<Duration>,
     quirks: Quirks,
     credentials: Credentials,
     /// Why its secret should be a better one.
@@ -78,6 +80,9 @@ impl Site {
             lifetime: self.lifetime,
             dpd_delay: self.dpd_delay,
             encapsulation: self.encapsulation,
+            mobike: self.mobike,
+            additional_addresses: Vec::new(),
+            reauth: self.reauth,
             quirks: self.quirks,
             ..ConnectionConfig::new(
                 &self.name,

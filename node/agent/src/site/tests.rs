@@ -63,6 +63,7 @@ fn a_site_becomes_a_connection() {
     assert!(connection.remote_identity.matches(&peer).is_some());
     assert_eq!(connection.lifetime, Lifetime::of(Duration::from_hours(2)));
     assert_eq!(connection.dpd_delay, Some(Duration::from_secs(30)));
+    assert!(connection.mobike && connection.reauth.is_none());
     let child = connection.child("lan").unwrap();
     assert_eq!(child.selectors.to_string(), "10.1.0.0/16 === 10.2.0.0/16, 10.3.0.0/16[6/443]");
     let extra = site.child("lan").unwrap();
@@ -76,6 +77,14 @@ fn what_is_left_out_follows_from_the_addresses() {
     let hosts = "\n[[child]]\nname = \"hosts\"\nmode = \"transport\"\n";
     let (connection, _) = good(&format!("{SITE}{hosts}")).connection(here());
     assert_eq!(connection.child("hosts").unwrap().selectors.to_string(), "192.0.2.1/32 === 198.51.100.2/32");
+}
+
+#[test]
+fn a_site_may_stay_where_it_is_and_prove_itself_from_time_to_time() {
+    let text = changed("rekey_time", "mobike = false\nreauth_time = \"8h\"\nrekey_time");
+    let (connection, _) = good(&text).connection(here());
+    assert!(!connection.mobike);
+    assert_eq!(connection.reauth, Some(Duration::from_hours(8)));
 }
 
 #[test]

@@ -36,6 +36,14 @@ pub struct ConnectionConfig {
     pub retransmission: Option<Retransmission>,
     /// Largest IP packet that carries a message to this peer, in bytes (RFC 7383 §2.5.1); `None`: the engine's.
     pub fragment_size: Option<usize>,
+    /// Lets either end move to another address (RFC 4555). Not with children in transport mode, whose addresses are
+    /// those of the ends.
+    pub mobike: bool,
+    /// Where else this node is: what a peer may try if `local` does not answer (RFC 4555 §3.4).
+    pub additional_addresses: Vec<IpAddr>,
+    /// The peer proves who it is anew after so long at most: a new IKE SA from scratch, and the old one until the new
+    /// one has all children (RFC 7296 §2.8.3). `None`: only the peer asks for it.
+    pub reauth: Option<Duration>,
     pub quirks: Quirks,
 }
 
@@ -199,6 +207,9 @@ impl ConnectionConfig {
             encapsulation: EncapsulationPolicy::Auto,
             retransmission: None,
             fragment_size: None,
+            mobike: true,
+            additional_addresses: Vec::new(),
+            reauth: None,
             quirks: Quirks::default(),
         }
     }

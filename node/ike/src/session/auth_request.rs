@@ -11,7 +11,7 @@ use super::established::{Established, Standing};
 use super::handshake::{Handshake, Side};
 use super::secure::Secure;
 use super::wanted::Wanted;
-use super::{Phase, Task};
+use super::{Phase, Task, mobike};
 use crate::auth::Authenticated;
 use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed};
 use crate::error::IkeError;
@@ -71,6 +71,9 @@ impl AuthSent {
         if let Some(expected) = connection.remote_identity.exact() {
             draft.id_responder(expected);
         }
+        if mobike::is_wanted(connection) {
+            mobike::offer(&mut draft, connection, core, true);
+        }
         draft.authentication(&self.handshake.prove(&self.secure, connection, Side::Initiator)?);
         if let Some(first) = &self.first {
             let Wanted { config, selectors, .. } = &first.wanted;
@@ -124,6 +127,7 @@ impl AuthSent {
             }
         };
         let Self { connection, children, secure, handshake, first, .. } = *self;
+        mobike::agree(core, &connection, &body);
         let mut established = Established::new(
             core,
             ctx,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::addresses::is_as_sent;
 use super::body::Body;
 use super::child_answer::answer_first_child;
 use super::context::Context;
@@ -14,7 +15,7 @@ use super::handshake::{Handshake, Side, identity};
 use super::intermediate::Plain;
 use super::nat::Between;
 use super::secure::Secure;
-use super::{Phase, Session};
+use super::{Phase, Session, mobike};
 use crate::auth::{Authenticated, Identity};
 use crate::config::{CertificatePolicy, Childless, Choice, ConnectionConfig, EncapsulationPolicy};
 use crate::error::IkeError;
@@ -51,6 +52,9 @@ impl AuthAwaited {
         self.leave(core, ctx);
         let admitted = body.map_err(IkeError::from).and_then(|body| {
             let (connection, authenticated) = self.admit(ctx, &body)?;
+            if mobike::is_wanted(&connection) && !is_as_sent(&body, core.arrival) {
+                return Err(IkeError::UnexpectedNat);
+            }
             let auth = self.handshake.prove(&self.secure, &connection, Side::Responder)?;
             Ok((body, connection, authenticated, auth))
         });
@@ -67,6 +71,9 @@ impl AuthAwaited {
             }
         }
         draft.authentication(&auth);
+        if mobike::agree(core, &connection, &body) {
+            mobike::offer(&mut draft, &connection, core, false);
+        }
 
         if connection.encapsulation == EncapsulationPolicy::Raw {
             // Others might have been meant, for whose sake NATs were looked for.

@@ -71,6 +71,11 @@ impl<'a> Body<'a> {
         self.notifies.iter().find(|notify| notify.kind == kind)
     }
 
+    /// The data of each.
+    pub(crate) fn all(&self, kind: NotifyType) -> impl Iterator<Item = &'a [u8]> {
+        self.notifies.iter().filter(move |notify| notify.kind == kind).map(|notify| notify.data)
+    }
+
     pub(crate) fn has(&self, kind: NotifyType) -> bool {
         self.notify(kind).is_some()
     }

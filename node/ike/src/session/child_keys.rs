@@ -84,6 +84,7 @@ pub(super) fn install(
         rekey_at: lifetime.soft(moment).map(|wait| ctx.now + wait),
         expires_at: lifetime.hard.map(|wait| ctx.now + wait),
     });
+    let path = core.data_path();
     ctx.event(Event::ChildSaEstablished(Box::new(ChildSaEstablished {
         connection: established.connection.name.clone(),
         child: agreed.config.name.clone(),
@@ -97,8 +98,8 @@ pub(super) fn install(
         local_ts: agreed.local_ts,
         remote_ts: agreed.remote_ts,
         encapsulation: core.between.encapsulation(),
-        local: core.path.local,
-        remote: core.path.remote,
+        local: path.local,
+        remote: path.remote,
         rekeyed: agreed.rekeyed,
         outbound: agreed.outbound,
     })));

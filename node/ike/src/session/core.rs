@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use super::Phase;
 use super::context::{Context, Path};
 use super::draft::Draft;
+use super::mobility::Mobility;
 use super::nat::Between;
 use super::secure::Secure;
 use super::window::{Answers, Datagrams, Requests};
 use crate::crypto::Role;
 use crate::error::IkeError;
-use crate::output::{Event, IkeSaId, Retransmission};
+use crate::output::{IkeSaId, Retransmission};
 use crate::trace::{Traced, TracedMessage};
 use crate::wire::{Chain, ExchangeType, Flags, Header, IkeSpi, MessageId};
 
@@ -21,8 +21,11 @@ pub(crate) struct Core {
     pub(crate) spi_initiator: IkeSpi,
     pub(crate) spi_responder: IkeSpi,
     pub(crate) path: Path,
+    /// Of the request that is being answered.
+    pub(crate) arrival: Path,
     pub(crate) between: Between,
     pub(crate) retransmission: Retransmission,
+    pub(crate) mobility: Mobility,
     pub(crate) requests: Requests,
     pub(crate) answers: Answers,
     /// The last authentic message, or ESP.
@@ -78,7 +81,10 @@ impl Core {
         chain: &Chain,
     ) -> Result<(), IkeError> {
         let Some(id) = self.requests.free() else { return Ok(()) };
-        let datagrams = self.seal(ctx, secure, &self.header(exchange, id, false), chain)?;
+        let datagrams = seal(ctx, secure, self.path, &self.header(exchange, id, false), chain)?;
+        if let Some(candidate) = self.mobility.candidate {
+            ctx.send_all(candidate, &datagrams);
+        }
         self.requests.sent(datagrams, self.retransmission, ctx.now);
         self.said = ctx.now;
         Ok(())
@@ -104,57 +110,26 @@ impl Core {
         chain: &Chain,
     ) -> Result<(), IkeError> {
         let header = self.header(request.exchange, request.message_id.0, true);
-        let datagrams = self.seal(ctx, secure, &header, chain)?;
+        // RFC 7296 §2.11.
+        let datagrams = seal(ctx, secure, self.arrival, &header, chain)?;
         self.answers.answered(datagrams);
         self.said = ctx.now;
         Ok(())
     }
+}
 
-    fn seal(
-        &self,
-        ctx: &mut Context<'_>,
-        secure: &mut Secure,
-        header: &Header,
-        chain: &Chain,
-    ) -> Result<Datagrams, IkeError> {
-        let datagrams = secure.seal(header, chain)?;
-        if ctx.shared.tracing.messages {
-            let message = TracedMessage::sealed(*header, chain.first, &chain.bytes, &datagrams);
-            ctx.trace(self.path, Traced::Sent(message));
-        }
-        ctx.send_all(self.path, &datagrams);
-        Ok(datagrams)
+fn seal(
+    ctx: &mut Context<'_>,
+    secure: &mut Secure,
+    path: Path,
+    header: &Header,
+    chain: &Chain,
+) -> Result<Datagrams, IkeError> {
+    let datagrams = secure.seal(header, chain)?;
+    if ctx.shared.tracing.messages {
+        let message = TracedMessage::sealed(*header, chain.first, &chain.bytes, &datagrams);
+        ctx.trace(path, Traced::Sent(message));
     }
-
-    /// An authentic message that is not a repetition came in on this path. A peer's mapping is followed only then
-    /// (trap 8), and not where this side is the one behind a NAT that the peer knows by its own address (RFC 7296
-    /// §2.23).
-    pub(crate) fn heard_from(&mut self, ctx: &mut Context<'_>, path: Path, phase: &mut Phase) {
-        self.heard = ctx.now;
-        if self.path == path {
-            return;
-        }
-        match phase {
-            Phase::AuthAwaited(_) => self.path = path,
-            Phase::Established(established) if self.between.nat.remote && !self.between.nat.local => {
-                self.path = path;
-                let connection = established.connection.name.clone();
-                let (local, remote) = (path.local, path.remote);
-                let encapsulation = self.between.encapsulation();
-                ctx.event(Event::AddressChanged {
-                    connection,
-                    ike_sa: self.id,
-                    local,
-                    remote,
-                    encapsulation,
-                });
-            }
-            Phase::InitSent(_)
-            | Phase::IntermediateSent(_)
-            | Phase::AuthSent(_)
-            | Phase::Established(_)
-            | Phase::Closed { .. }
-            | Phase::Gone => {}
-        }
-    }
+    ctx.send_all(path, &datagrams);
+    Ok(datagrams)
 }

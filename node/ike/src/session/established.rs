@@ -9,9 +9,9 @@ use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::secure::Secure;
-use super::task::{Pending, Task, Tasks};
+use super::task::{Move, Pending, Task, Tasks};
 use super::wanted::Wanted;
-use super::{Phase, Session, child_answer, child_request, inform, rekey_answer, rekey_request};
+use super::{Phase, Session, child_answer, child_request, inform, mobike, rekey_answer, rekey_request};
 use crate::auth::Identity;
 use crate::config::{Choice, ConnectionConfig, Protocol};
 use crate::error::IkeError;
@@ -108,7 +108,11 @@ impl Established {
                 Task::DeleteChild(child, reason) => inform::delete_child(self, core, ctx, child, reason),
                 Task::Disown(spi) => inform::disown(self, core, ctx, spi),
                 Task::DeleteIke(reason) => inform::delete_ike(self, core, ctx, reason),
+                Task::Liveness if mobike::watches_mapping(core) => {
+                    mobike::send(self, core, ctx, Move::Mapping)
+                }
                 Task::Liveness => inform::liveness(self, core, ctx),
+                Task::Move(kind) => mobike::send(self, core, ctx, kind),
             };
             if let Err(error) = begun {
                 let connection = Some(self.connection.name.clone());
@@ -196,6 +200,7 @@ impl Established {
                 Verdict::Stay
             }
             Some(Pending::DeleteIke(reason)) => Verdict::Close(reason),
+            Some(Pending::Move(pending)) => mobike::answered(&mut self, core, ctx, &pending, body),
             Some(Pending::Notice) | None => Verdict::Stay,
         };
         match verdict {

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::established::{Established, Standing, Verdict};
+use super::mobike_answer;
 use super::rekey_answer::take_over;
 use super::task::Pending;
 use crate::error::IkeError;
@@ -83,6 +84,7 @@ pub(super) fn answer(
         ctx.failed(connection, None, Some(core.id), core.path.remote, error);
         return Verdict::Close(DeleteReason::ByPeer);
     }
+    mobike_answer::answer(established, core, ctx, body, core.arrival, draft);
     let mut answered = Vec::new();
     for delete in body.deletes.iter().filter(|delete| delete.protocol == ProtocolId::Esp) {
         for spi in delete.child_spis() {

@@ -8,6 +8,8 @@ use super::core::Core;
 use super::draft::Draft;
 use super::handshake::Handshake;
 use super::intermediate::{self, IntAuth, IntermediateSent};
+use super::mobike;
+use super::mobility::Mobility;
 use super::nat::{Between, tell_addresses};
 use super::secure::Secure;
 use super::translate;
@@ -54,8 +56,10 @@ pub(crate) fn initiate(
         spi_initiator: ctx.ike_spi(),
         spi_responder: IkeSpi::ZERO,
         path,
+        arrival: path,
         between: Between::default(),
         retransmission: ctx.shared.config.retransmission_to(&connection),
+        mobility: Mobility::default(),
         requests: Requests::default(),
         answers: Answers::default(),
         heard: ctx.now,
@@ -257,8 +261,10 @@ impl InitSent {
             let size = ctx.shared.config.fragment_size_to([&*connection]);
             secure.allow_fragments(size, core.path.remote.is_ipv6());
         }
-        core.between = Between::found(body, core.spis(), path, connection.encapsulation);
-        if core.between.encapsulation() == Encapsulation::Udp {
+        core.note_nat(body, core.spis(), path, connection.encapsulation);
+        // RFC 4555 §3.3: with MOBIKE in any case, as there may be a NAT on the next path.
+        let may_move = core.mobility.nat_traversal && mobike::is_wanted(&connection);
+        if core.between.encapsulation() == Encapsulation::Udp || may_move {
             float(core);
         }
         let peer_hashes = body

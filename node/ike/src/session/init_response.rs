@@ -12,6 +12,7 @@ use super::half_open::Admission;
 use super::handshake::Handshake;
 use super::init_request::abilities;
 use super::intermediate::{self, IntAuth};
+use super::mobility::Mobility;
 use super::nat::{Between, common_policy, tell_addresses};
 use super::secure::Secure;
 use super::translate;
@@ -149,14 +150,16 @@ fn answer(
     let own = KeyExchange::respond(group, exchange.public, ctx.random)?;
     let nonce_responder = ctx.nonce();
     let (spi_initiator, spi_responder) = (message.header.initiator_spi, ctx.ike_spi());
-    let core = Core {
+    let mut core = Core {
         id: ctx.ike_sa_id(),
         role: Role::Responder,
         spi_initiator,
         spi_responder,
         path,
+        arrival: path,
         between: Between::default(),
         retransmission: ctx.shared.config.retransmission,
+        mobility: Mobility::default(),
         requests: Requests::default(),
         answers: Answers::starting_at(1),
         heard: ctx.now,
@@ -189,7 +192,7 @@ fn answer(
         .notify(NotifyType::SignatureHashAlgorithms)
         .map_or(SignatureHashes::NONE, |notify| SignatureHashes::from_notify_data(notify.data));
     // The initiator hashed its SPI and zero, as the responder's was not known.
-    let between = Between::found(body, (spi_initiator, IkeSpi::ZERO), path, policy);
+    core.note_nat(body, (spi_initiator, IkeSpi::ZERO), path, policy);
     let awaited = AuthAwaited {
         secure,
         candidates,
@@ -210,7 +213,6 @@ fn answer(
     ctx.send_clear(path, &awaited.handshake.response);
     ctx.shared.half_open.enter(path.remote.ip());
     ctx.shared.initiators.insert((path.remote, spi_initiator), spi_responder);
-    let core = Core { between, ..core };
     Ok(Some(Session::new(core, Phase::AuthAwaited(Box::new(awaited)), &ctx.shared.config)))
 }
 

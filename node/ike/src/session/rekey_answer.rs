@@ -50,8 +50,10 @@ pub(super) fn successor(
         spi_initiator: fresh.spis.0,
         spi_responder: fresh.spis.1,
         path: core.path,
+        arrival: core.path,
         between: core.between,
         retransmission: core.retransmission,
+        mobility: core.mobility.inherited(),
         requests: Requests::default(),
         answers: Answers::default(),
         heard: ctx.now,
@@ -76,7 +78,7 @@ pub(super) fn take_over(
     let Some(mut session) = ctx.shared.sessions.remove(&spi) else { return false };
     let mut taken = false;
     if let Phase::Established(new) = &mut session.phase {
-        hand_over((core, established), (&session.core, new), ctx);
+        hand_over((core, established), (&mut session.core, new), ctx);
         taken = true;
     }
     ctx.shared.insert(session);
@@ -84,7 +86,7 @@ pub(super) fn take_over(
 }
 
 /// The peer uses a new IKE SA of its making while our own rekey is still unanswered: it has settled on this one.
-pub(super) fn adopt(new: &mut Established, new_core: &Core, ctx: &mut Context<'_>) {
+pub(super) fn adopt(new: &mut Established, new_core: &mut Core, ctx: &mut Context<'_>) {
     let spi = new_core.local_spi();
     let is_old = |session: &Session| {
         session.established().is_some_and(|old| {
@@ -103,14 +105,21 @@ pub(super) fn adopt(new: &mut Established, new_core: &Core, ctx: &mut Context<'_
 
 fn hand_over(
     (old_core, old): (&Core, &mut Established),
-    (new_core, new): (&Core, &mut Established),
+    (new_core, new): (&mut Core, &mut Established),
     ctx: &mut Context<'_>,
 ) {
+    // The ends may have moved since the new one was made.
+    new_core.path = old_core.path;
+    new_core.between = old_core.between;
+    new_core.mobility = old_core.mobility.inherited();
     for child in old.children.take() {
         new.children.add(child);
     }
     for (from, task) in old.tasks.take() {
         new.tasks.push(from, task);
+    }
+    if let Some(Pending::Move(pending)) = &old.pending {
+        new.tasks.push_move(ctx.now, pending.kind);
     }
     new.standing = Standing::InUse;
     new.expires_at = new.connection.lifetime.hard.map(|wait| ctx.now + wait);
@@ -139,7 +148,7 @@ pub(super) fn answer(
     let busy = match &established.pending {
         Some(Pending::Child(_) | Pending::DeleteChild(..) | Pending::DeleteIke(_)) => true,
         Some(Pending::Ike(pending)) => pending.collision.is_some(),
-        Some(Pending::Notice) | None => false,
+        Some(Pending::Move(_) | Pending::Notice) | None => false,
     };
     if busy || established.standing != Standing::InUse {
         draft.notify(NotifyType::TemporaryFailure, &[]);

@@ -19,6 +19,20 @@ pub(crate) enum Task {
     Disown(u32),
     DeleteIke(DeleteReason),
     Liveness,
+    Move(Move),
+}
+
+/// An INFORMATIONAL exchange about addresses (RFC 4555).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// UPDATE_SA_ADDRESSES, the initiator's (§3.5).
+    Update,
+    /// This side's addresses (§3.6).
+    Announce,
+    /// Whether the peer is where it says (§3.7).
+    Check,
+    /// A sign of life from behind a NAT, and whether the NAT maps as before (§3.8).
+    Mapping,
 }
 
 /// The request that is on its way.
@@ -27,8 +41,18 @@ pub(crate) enum Pending {
     DeleteChild(ChildSaId, DeleteReason),
     Ike(Box<PendingIke>),
     DeleteIke(DeleteReason),
+    Move(PendingMove),
     /// Whatever the answer says, it changes nothing: a sign of life, or a child disowned.
     Notice,
+}
+
+/// About addresses.
+pub(crate) struct PendingMove {
+    pub(crate) kind: Move,
+    /// What COOKIE2 has to come back as.
+    pub(crate) cookie: [u8; 16],
+    /// How often the path had changed when the request went out first.
+    pub(crate) moves: u32,
 }
 
 /// CREATE_CHILD_SA for a child SA.
@@ -95,6 +119,12 @@ impl Tasks {
     /// Ahead of all others.
     pub(crate) fn push_first(&mut self, from: Instant, task: Task) {
         self.0.push_front((from, task));
+    }
+
+    /// Ahead of all others, and once.
+    pub(crate) fn push_move(&mut self, from: Instant, kind: Move) {
+        self.0.retain(|(_, task)| !matches!(task, Task::Move(queued) if *queued == kind));
+        self.push_first(from, Task::Move(kind));
     }
 
     pub(crate) fn next(&mut self, now: Instant) -> Option<Task> {

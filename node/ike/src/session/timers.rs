@@ -29,6 +29,11 @@ impl Session {
             if let Some(datagrams) = again.cloned() {
                 ctx.send_all(self.core.path, &datagrams);
                 ctx.retransmitted(self.core.path, &datagrams);
+                if let Phase::Established(established) = &self.phase {
+                    for detour in self.core.detours(established) {
+                        ctx.send_all(detour, &datagrams);
+                    }
+                }
                 self.core.said = ctx.now;
             }
         } else {

@@ -20,6 +20,7 @@ struct Pending {
     id: u32,
     datagrams: Datagrams,
     backoff: Backoff,
+    repeated: u32,
 }
 
 /// The requests of the peer.
@@ -52,7 +53,8 @@ impl Requests {
 
     /// The request with the id of `free` has been sent.
     pub(crate) fn sent(&mut self, datagrams: Datagrams, policy: Retransmission, now: Instant) {
-        self.pending = Some(Pending { id: self.next, datagrams, backoff: Backoff::new(policy, now) });
+        let backoff = Backoff::new(policy, now);
+        self.pending = Some(Pending { id: self.next, datagrams, backoff, repeated: 0 });
         self.next = self.next.saturating_add(1);
     }
 
@@ -76,6 +78,16 @@ impl Requests {
         }
     }
 
+    /// What has not been answered.
+    pub(crate) fn pending(&self) -> Option<&Datagrams> {
+        self.pending.as_ref().map(|pending| &pending.datagrams)
+    }
+
+    /// Whether it has been repeated more than once.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.repeated > 1)
+    }
+
     pub(crate) fn due(&self) -> Option<Instant> {
         self.pending.as_ref().map(|pending| pending.backoff.due())
     }
@@ -86,6 +98,7 @@ impl Requests {
             return Ok(None);
         };
         pending.backoff.advance(now)?;
+        pending.repeated = pending.repeated.saturating_add(1);
         Ok(Some(&pending.datagrams))
     }
 }

@@ -7,6 +7,8 @@ mod handshake;
 #[cfg(test)]
 mod key_exchanges;
 #[cfg(test)]
+mod mobike;
+#[cfg(test)]
 mod pair;
 #[cfg(test)]
 mod policy;

@@ -1,7 +1,7 @@
 //! Two engines and the network between them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use twinmesh_ike::auth::{Credentials, LocalCredential, PreSharedKey, RemoteCredential};
@@ -11,7 +11,7 @@ use twinmesh_ike::config::{
 };
 use twinmesh_ike::trace::Trace;
 use twinmesh_ike::{
-    ChildSaEstablished, ChildSaId, Command, DeleteReason, Engine, EngineConfig, Event, Failed,
+    ChildSaEstablished, ChildSaId, Command, DeleteReason, Encapsulation, Engine, EngineConfig, Event, Failed,
     IkeSaEstablished, IkeSaId, Output,
 };
 
@@ -83,6 +83,11 @@ pub(crate) struct Node {
     pub(crate) rekeyed: usize,
     pub(crate) moved: Vec<SocketAddr>,
     pub(crate) traces: Vec<Trace>,
+    /// Other addresses of this node.
+    pub(crate) also: Vec<IpAddr>,
+    /// Between which ends ESP goes.
+    pub(crate) data: Option<(SocketAddr, SocketAddr)>,
+    pub(crate) encapsulation: Option<Encapsulation>,
     /// What is up now.
     pub(crate) ike: Vec<IkeSaId>,
     pub(crate) esp: BTreeMap<ChildSaId, Esp>,
@@ -95,8 +100,11 @@ pub(crate) struct Pair {
     pub(crate) right: Node,
     pub(crate) link: Link,
     pub(crate) dice: Dice,
-    /// The address that a NAT gives to the left.
+    /// The address that a NAT gives to the left, and to the right.
     pub(crate) nat: Option<SocketAddr>,
+    pub(crate) right_nat: Option<SocketAddr>,
+    /// Addresses that nothing reaches.
+    pub(crate) cut: Vec<IpAddr>,
     in_flight: BTreeMap<(Instant, u64), Datagram>,
     sequence: u64,
     /// Every datagram sent, for those who look at the wire.
@@ -155,6 +163,7 @@ pub(crate) fn connection() -> ConnectionConfig {
         proposals: proposals(Protocol::Ike, "aes128gcm16-prfsha256-x25519"),
         children: vec![child("lan", "1")],
         lifetime: Lifetime::UNLIMITED,
+        mobike: false,
         ..ConnectionConfig::new(
             "site",
             left_address(),
@@ -212,6 +221,9 @@ impl Node {
             rekeyed: 0,
             moved: Vec::new(),
             traces: Vec::new(),
+            also: Vec::new(),
+            data: None,
+            encapsulation: None,
             ike: Vec::new(),
             esp: BTreeMap::new(),
         }
@@ -244,6 +256,8 @@ impl Node {
                     outbound: (child.spis.outbound, child.keys.outbound.to_vec()),
                 };
                 assert!(self.esp.insert(child.child_sa, esp).is_none());
+                self.data = Some((child.local, child.remote));
+                self.encapsulation = Some(child.encapsulation);
                 self.children_established.push(*child);
             }
             Event::ChildSaDeleted(child) => {
@@ -251,10 +265,26 @@ impl Node {
                 self.children_deleted.push(child.reason);
             }
             Event::Failed(failed) => self.failures.push(failed),
-            Event::AddressChanged { remote, .. } => self.moved.push(remote),
+            Event::AddressChanged { local, remote, encapsulation, .. } => {
+                self.encapsulation = Some(encapsulation);
+                self.moved.push(remote);
+                self.data = Some((local, remote));
+            }
             _ => {}
         }
     }
+}
+
+/// What a NAT makes of a port behind it.
+fn outside(nat: SocketAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(nat.ip(), nat.port() + port / 10)
+}
+
+/// Where a NAT sends what comes to it; where it has no mapping for, to nobody.
+fn inside(nat: Option<SocketAddr>, to: SocketAddr, behind: IpAddr) -> SocketAddr {
+    let Some(nat) = nat else { return to };
+    let port = [500, 4500].into_iter().find(|port| to == outside(nat, *port));
+    port.map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |port| SocketAddr::new(behind, port))
 }
 
 impl Pair {
@@ -278,6 +308,8 @@ impl Pair {
             link: Link::GOOD,
             dice: Dice::new(seed * 3 + 3),
             nat: None,
+            right_nat: None,
+            cut: Vec::new(),
             in_flight: BTreeMap::new(),
             sequence: 0,
             wire: Vec::new(),
@@ -298,6 +330,21 @@ impl Pair {
 
     pub(crate) fn initiate(&mut self) {
         self.left_does(Command::Initiate { connection: "site".into() });
+    }
+
+    /// The left is elsewhere, and has noticed it.
+    pub(crate) fn move_left(&mut self, address: &str) {
+        let local: IpAddr = address.parse().unwrap();
+        self.left.address.set_ip(local);
+        let additional = self.left.also.clone();
+        self.left_does(Command::AddressesChanged { connection: "site".into(), local, additional });
+    }
+
+    pub(crate) fn move_right(&mut self, address: &str) {
+        let local: IpAddr = address.parse().unwrap();
+        self.right.address.set_ip(local);
+        let additional = self.right.also.clone();
+        self.right_does(Command::AddressesChanged { connection: "site".into(), local, additional });
     }
 
     /// Puts a datagram on the link as if somebody had sent it.
@@ -321,16 +368,15 @@ impl Pair {
                 Output::Trace(trace) if from_left => self.left.traces.push(*trace),
                 Output::Trace(trace) => self.right.traces.push(*trace),
                 Output::Transmit(transmit) => {
-                    let (mut from, mut to) = (transmit.local, transmit.remote);
-                    if let Some(nat) = self.nat {
-                        let at = |port| SocketAddr::new(nat.ip(), nat.port() + port / 10);
-                        if from_left {
-                            from = at(from.port());
-                        } else if to.ip() == nat.ip() {
-                            let port = if to == at(4500) { 4500 } else { 500 };
-                            to = SocketAddr::new(self.left.address.ip(), port);
-                        }
-                    }
+                    let (here, nat) =
+                        if from_left { (&self.left, self.nat) } else { (&self.right, self.right_nat) };
+                    let (there, their_nat) =
+                        if from_left { (&self.right, self.right_nat) } else { (&self.left, self.nat) };
+                    // As a kernel does it: from an address that there is.
+                    let own = Some(transmit.local.ip()).filter(|address| here.also.contains(address));
+                    let own = SocketAddr::new(own.unwrap_or(here.address.ip()), transmit.local.port());
+                    let from = nat.map_or(own, |nat| outside(nat, own.port()));
+                    let to = inside(their_nat, transmit.remote, there.address.ip());
                     self.carry(&Datagram { from, to, bytes: transmit.datagram });
                 }
             }
@@ -364,11 +410,13 @@ impl Pair {
             if arrival.is_some_and(|at| at <= self.now)
                 && let Some((_, datagram)) = self.in_flight.pop_first()
             {
-                let to_left = datagram.to.ip() == self.left.address.ip();
-                let node = if to_left { &mut self.left } else { &mut self.right };
-                let Node { engine, dice, .. } = node;
                 let Datagram { from, to, bytes } = datagram;
-                engine.handle_input(self.now, to, from, &bytes, &mut |bytes| dice.fill(bytes));
+                let reached = [&mut self.left, &mut self.right]
+                    .into_iter()
+                    .find(|node| node.address.ip() == to.ip() || node.also.contains(&to.ip()));
+                if let Some(Node { engine, dice, .. }) = reached.filter(|_| !self.cut.contains(&to.ip())) {
+                    engine.handle_input(self.now, to, from, &bytes, &mut |bytes| dice.fill(bytes));
+                }
             }
             for node in [&mut self.left, &mut self.right] {
                 let Node { engine, dice, .. } = node;

@@ -27,6 +27,7 @@ fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
 
 fn simulate(seed: u64) {
     let mut left = connection();
+    left.mobike = true;
     left.children.push(voice());
     // Patient enough that no exchange is ever given up.
     let retransmission = Retransmission { tries: 30, ..Retransmission::default() };
@@ -36,7 +37,17 @@ fn simulate(seed: u64) {
     pair.run_secs(1);
     let mut dice = Dice::new(seed ^ 0x5eed);
     pair.link = Link { loss: dice.below(30), duplication: dice.below(30), ..Link::BAD };
+    // RFC 4555 §1.3: one end at a time.
+    let left_moves = dice.below(2) == 0;
     for _ in 0..12 {
+        if dice.below(6) == 0 {
+            let host = 10 + dice.below(5);
+            if left_moves {
+                pair.move_left(&format!("192.0.2.{host}"));
+            } else {
+                pair.move_right(&format!("198.51.100.{host}"));
+            }
+        }
         for by_left in [true, false] {
             if dice.below(3) == 0 {
                 continue;
@@ -56,6 +67,10 @@ fn simulate(seed: u64) {
     pair.run_secs(2_000);
     pair.assert_agreed();
     assert!(pair.left.ike.len() == 1, "one IKE SA is left, not {}", pair.left.ike.len());
+    let at = |ip, port| Some(std::net::SocketAddr::new(ip, port));
+    let (left, right) = (pair.left.address.ip(), pair.right.address.ip());
+    assert_eq!(pair.left.data, at(left, 4500).zip(at(right, 4500)), "ESP goes where the ends are");
+    assert_eq!(pair.right.data, at(right, 4500).zip(at(left, 4500)));
     assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
     assert_eq!(pair.right.engine.poll_timeout(), None, "nothing is left over");
 }

@@ -85,6 +85,9 @@ Settings; unknown ones are refused:
                  prfsha256 prfsha384 prfsha512; key exchange: x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096
   allow_legacy   true to let proposals name sha1, modp1024 and modp1536, and to take signatures over SHA-1
   rekey_time     of the IKE SA; default \"4h\"
+  reauth_time    peer and node prove anew who they are, in an IKE SA from scratch while the old one goes on; default:
+                 never by this node
+  mobike         false: the IKE SA ends when an address changes (default true: it moves along, if the peer can)
   dpd_delay      the peer is asked for a sign of life after so long a silence; default \"30s\"; \"off\"
   [auth]
     psk          the secret of both: characters, or 0x and hexadecimal digits, or 0s and base64. Or, for either side

@@ -29,11 +29,12 @@ impl Agent {
             }
             Event::ChildSaEstablished(child) => self.child_established(*child, now),
             Event::ChildSaDeleted(child) => self.child_deleted(&child, now),
-            Event::AddressChanged { connection, ike_sa, local, remote, encapsulation } => {
+            Event::AddressChanged { connection, ike_sa, local, remote, nat, encapsulation } => {
                 tracing::info!(site = &*connection, %remote, "a site's peer has moved");
                 if let Some(standing) = self.sites.standing(&connection, ike_sa) {
                     standing.link.local = local;
                     standing.link.remote = remote;
+                    standing.link.nat = nat;
                 }
                 self.move_children(ike_sa, local, remote, encapsulation);
             }
