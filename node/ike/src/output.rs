@@ -1,5 +1,7 @@
 //! What goes into the engine and what comes out of it.
 
+mod words;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -328,6 +330,12 @@ impl Default for HalfOpenLimits {
 impl fmt::Debug for ChildKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ChildKeys")
+    }
+}
+
+impl IkeSaId {
+    pub const fn number(self) -> u64 {
+        self.0
     }
 }
 

@@ -45,7 +45,6 @@ pub struct Trace {
 }
 
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Traced {
     Sent(TracedMessage),
     /// Authentic, as far as its exchange is protected.

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::{Answer, MAX_REQUEST, Request};
+
+/// Longer than most lines of a stream.
+const LINE: usize = 64 * 1024;
 
 /// The daemon gave no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,37 @@ pub fn request<T: DeserializeOwned>(
     request: &Request,
     patience: Duration,
 ) -> Result<T, ClientError> {
+    let mut reader = connect(socket, request, patience)?;
+    answer(&mut reader)
+}
+
+/// Asks the daemon for lines, and hands on each as it comes, until the daemon has no more or `each` has enough.
+pub fn stream<T: DeserializeOwned, E: From<ClientError>>(
+    socket: &Path,
+    request: &Request,
+    patience: Duration,
+    mut each: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = connect(socket, request, patience)?;
+    let _none: serde_json::Value = answer(&mut reader)?;
+    reader.get_ref().set_read_timeout(None).map_err(ClientError::Io)?;
+    // It may have keys in it.
+    let mut line = Zeroizing::new(Vec::with_capacity(LINE));
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line).map_err(ClientError::Io)? == 0 {
+            return Ok(());
+        }
+        each(serde_json::from_slice(&line).map_err(ClientError::Form)?)?;
+    }
+}
+
+/// The request sent, the answer not read.
+fn connect(
+    socket: &Path,
+    request: &Request,
+    patience: Duration,
+) -> Result<BufReader<UnixStream>, ClientError> {
     let line = request.to_line().map_err(ClientError::Form)?;
     if line.len() > MAX_REQUEST {
         return Err(ClientError::TooLong(MAX_REQUEST));
@@ -51,21 +86,25 @@ pub fn request<T: DeserializeOwned>(
             ClientError::Io(error)
         }
     })?;
-    let answer = exchange(stream, &line, patience).map_err(ClientError::Io)?;
+    send(&stream, &line, patience).map_err(ClientError::Io)?;
+    Ok(BufReader::new(stream))
+}
+
+fn answer<T: DeserializeOwned>(reader: &mut BufReader<UnixStream>) -> Result<T, ClientError> {
+    let mut answer = String::new();
+    reader.read_line(&mut answer).map_err(ClientError::Io)?;
+    if answer.is_empty() {
+        let closed = io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection");
+        return Err(ClientError::Io(closed));
+    }
     match serde_json::from_str(&answer).map_err(ClientError::Form)? {
         Answer::Ok(value) => serde_json::from_value(value).map_err(ClientError::Form),
         Answer::Error(message) => Err(ClientError::Refused(message)),
     }
 }
 
-fn exchange(mut stream: UnixStream, line: &[u8], patience: Duration) -> io::Result<String> {
+fn send(mut stream: &UnixStream, line: &[u8], patience: Duration) -> io::Result<()> {
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
-    stream.write_all(line)?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    if answer.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
-    }
-    Ok(answer)
+    stream.write_all(line)
 }

@@ -5,21 +5,24 @@
 //!          ◄─ {"ok":{…}} ⏎  |  {"error":"…"} ⏎ ─────
 //! ```
 //!
-//! The connection carries one request and its answer. Unknown fields are ignored on both sides.
+//! The connection carries one request and its answer; after the answer to `debug-ike`, lines follow until one side has
+//! enough. Unknown fields are ignored on both sides.
 
 mod client;
+mod debug;
 mod sa;
 mod secret;
 mod server;
 mod site;
 mod status;
 
-pub use client::{ClientError, request};
+pub use client::{ClientError, request, stream};
+pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
 pub use sa::{
     SaAdd, SaDirection, SaEncapsulation, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
 };
 pub use secret::SecretText;
-pub use server::{ApiServer, Call, SocketError};
+pub use server::{ApiServer, Call, Client, Lines, SocketError};
 pub use site::{IkeSaStatus, SiteAdd, SiteChildState, SiteChildStatus, SiteState, SiteStatus};
 pub use status::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
@@ -55,6 +58,8 @@ pub enum Request {
     SiteRemove {
         name: String,
     },
+    /// Answered by `{}`, and [`IkeTrace`]s in lines of their own.
+    DebugIke(DebugIke),
 }
 
 impl Request {
@@ -75,7 +80,8 @@ impl Request {
             | Self::Sa
             | Self::SaRemove { .. }
             | Self::Sites
-            | Self::SiteRemove { .. } => 0,
+            | Self::SiteRemove { .. }
+            | Self::DebugIke(_) => 0,
         };
         // Growth would leave copies of keys behind.
         let mut line = Zeroizing::new(Vec::with_capacity(2 * secret + ROOM));
@@ -185,6 +191,8 @@ mod tests {
             }),
             Just(Request::Sites),
             ".{0,40}".prop_map(|name| Request::SiteRemove { name }),
+            (words(), any::<bool>(), any::<bool>())
+                .prop_map(|(site, follow, keys)| Request::DebugIke(DebugIke { site, follow, keys })),
             (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {
                 Request::SiteAdd(SiteAdd {
                     file,

@@ -23,10 +23,26 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// More clients at a time wait.
 const MAX_CLIENTS: usize = 64;
 
+/// Lines after an answer that wait for a client to read them; then it loses some.
+const WAITING_LINES: usize = 1024;
+
 /// A request and where its answer goes.
 pub struct Call {
     pub request: Request,
     pub answer: oneshot::Sender<Answer>,
+    /// For what follows the answer; the client waits as long as it is kept.
+    pub lines: mpsc::Sender<Lines>,
+    pub client: Client,
+}
+
+/// Whole lines. They may have keys in them.
+pub type Lines = Zeroizing<Vec<u8>>;
+
+/// The process at the other end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Client {
+    pub pid: Option<i32>,
+    pub uid: Option<u32>,
 }
 
 /// The socket cannot be used.
@@ -121,13 +137,16 @@ async fn accept(listener: UnixListener, calls: mpsc::Sender<Call>) {
 }
 
 async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> {
+    let peer = stream.peer_cred().ok();
+    let client = Client { pid: peer.and_then(|peer| peer.pid()), uid: peer.map(|peer| peer.uid()) };
     let (mut reader, mut writer) = stream.into_split();
+    let (lines, mut further) = mpsc::channel(WAITING_LINES);
     let line = timeout(REQUEST_TIMEOUT, read_line(&mut reader)).await??;
     let answer = match Request::from_line(&line) {
         Ok(request) => {
             let (answer, answered) = oneshot::channel();
             let ends = || Answer::Error("the daemon is shutting down".to_owned());
-            match calls.send(Call { request, answer }).await {
+            match calls.send(Call { request, answer, lines, client }).await {
                 Ok(()) => answered.await.unwrap_or_else(|_| ends()),
                 Err(_) => ends(),
             }
@@ -136,7 +155,20 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    writer.write_all(&line).await
+    writer.write_all(&line).await?;
+    loop {
+        let mut more = [0];
+        // A read that is cancelled has read nothing.
+        tokio::select! {
+            biased;
+            lines = further.recv() => match lines {
+                Some(lines) => writer.write_all(&lines).await?,
+                None => return Ok(()),
+            },
+            // The client is gone, or says what nobody asked for.
+            _ = reader.read(&mut more) => return Ok(()),
+        }
+    }
 }
 
 /// One line, or what there is of it: it may have keys in it, so no copy of it is left behind.

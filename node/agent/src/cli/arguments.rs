@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::debug::DebugArguments;
 use super::sa::SaArguments;
 use super::site::SiteArguments;
 
@@ -84,6 +85,7 @@ JSON (--json): an array of
     },
     Sa(SaArguments),
     Site(SiteArguments),
+    Debug(DebugArguments),
     /// Print the version
     Version,
     /// Print a completion script for a shell

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod debug;
 mod ping;
 mod routes;
 mod sa;
@@ -52,6 +53,8 @@ enum CommandError {
     Read { file: String, source: io::Error },
     #[error(transparent)]
     Ping(#[from] ping::PingError),
+    #[error("cannot write the key log {file}: {source}")]
+    KeyLog { file: String, source: io::Error },
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
     #[error("cannot start the runtime: {0}")]
@@ -85,6 +88,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         Command::Routes { json, socket } => routes::run(&socket.socket, json)?,
         Command::Sa(arguments) => sa::run(&arguments)?,
         Command::Site(arguments) => site::run(&arguments)?,
+        Command::Debug(arguments) => debug::run(&arguments)?,
         Command::Version => print(concat!("twinmesh ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();

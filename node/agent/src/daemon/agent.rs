@@ -145,7 +145,7 @@ impl Agent {
     }
 
     pub(super) async fn handle_call(&mut self, call: Call, now: Instant) {
-        let Call { request, answer } = call;
+        let Call { request, answer, lines, client } = call;
         let at_once = match request {
             Request::Status => Answer::ok(&self.status()),
             Request::Routes => Answer::ok(&self.routes()),
@@ -158,6 +158,7 @@ impl Agent {
             Request::Sites => Answer::ok(&self.site_list(now)),
             Request::SiteAdd(add) => self.add_site(&add, now).await,
             Request::SiteRemove { name } => self.remove_site(&name, now).await,
+            Request::DebugIke(wanted) => self.debug_ike(wanted, lines, client),
         };
         // Who hears that the tunnels are down finds nothing of them.
         self.sweep_if_due().await;

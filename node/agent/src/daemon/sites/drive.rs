@@ -53,7 +53,7 @@ impl Agent {
             match output {
                 Output::Transmit(transmit) => self.transmit(&transmit),
                 Output::Event(event) => self.handle_ike_event(event, now),
-                Output::Trace(_) => {}
+                Output::Trace(trace) => self.sites.traces.trace(*trace, SystemTime::now()),
             }
         }
     }

@@ -14,6 +14,7 @@ const CHILD_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Agent {
     pub(super) fn handle_ike_event(&mut self, event: Event, now: Instant) {
+        self.sites.watch(&event);
         match event {
             Event::IkeSaEstablished(link) => self.ike_sa_established(link, now),
             Event::IkeSaRekeyed { connection, old, new, initiator, initiator_spi, responder_spi } => {
@@ -111,7 +112,7 @@ impl Agent {
 
 impl Sites {
     /// The site that failed; of a peer that did not prove who it is, the one that is looked for at its address.
-    fn concerned(&mut self, failed: &Failed) -> Option<(&Arc<str>, &mut Entry)> {
+    pub(super) fn concerned(&mut self, failed: &Failed) -> Option<(&Arc<str>, &mut Entry)> {
         let lives_there = |entry: &Entry| match entry.site.remote {
             Remote::At(remote) => remote.ip() == failed.remote.ip() && entry.ike_sa.is_none(),
             Remote::Anywhere => false,

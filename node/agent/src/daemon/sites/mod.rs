@@ -13,15 +13,20 @@ mod drive;
 mod events;
 mod requests;
 mod status;
+mod trace_text;
+mod traces;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use twinmesh_ike::trace::Tracing;
 use twinmesh_ike::{ChildSaId, Engine, EngineConfig, IkeSaEstablished, IkeSaId};
 
 use self::children::Child;
+use self::traces::Traces;
 use crate::network::{PlainIke, PlainMessage};
 use crate::site::Site;
 
@@ -34,6 +39,7 @@ pub(super) struct Sites {
     engine: Engine,
     entries: BTreeMap<Arc<str>, Entry>,
     children: BTreeMap<ChildSaId, Child>,
+    traces: Traces,
     /// Tunnels that only receive, and when they go.
     lingering: Vec<(Instant, String)>,
     /// While there are sites.
@@ -92,8 +98,11 @@ impl Retry {
 
 impl Sites {
     pub(super) fn new(plain_in: mpsc::Sender<PlainMessage>) -> Self {
+        let mut engine = Engine::new(EngineConfig::default());
+        engine.set_tracing(Tracing { messages: true, keys: false });
         Self {
-            engine: Engine::new(EngineConfig::default()),
+            engine,
+            traces: Traces::default(),
             entries: BTreeMap::new(),
             children: BTreeMap::new(),
             lingering: Vec::new(),

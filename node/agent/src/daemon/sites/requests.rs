@@ -152,6 +152,7 @@ impl Agent {
         self.obey_engine(now);
         self.sites.engine.remove_connection(name);
         self.sites.entries.remove(name);
+        self.sites.traces.forget(name);
         let prefix = format!("{name}/");
         self.sites.children.retain(|_, child| child.connection != *name);
         self.sites.lingering.retain(|(_, tunnel)| !tunnel.starts_with(&prefix));
