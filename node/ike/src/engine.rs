@@ -11,7 +11,8 @@ use crate::config::ConnectionConfig;
 use crate::error::IkeError;
 use crate::output::{ChildSaId, Command, DeleteReason, EngineConfig, IkeSaId, Output};
 use crate::session::{
-    Context, HalfOpen, Path, Random, Session, Shared, Task, Trigger, Wanted, initiate, respond,
+    Context, HalfOpen, Path, Random, Session, Shared, Task, Trigger, Wanted, initiate, refuse_version,
+    respond,
 };
 use crate::trace::{Discarded, Tracing};
 use crate::wire::{ExchangeType, IkeSpi, Message, strip_non_esp_marker};
@@ -80,7 +81,11 @@ impl Engine {
         let path = Path { local, remote };
         let message = match bytes.map(Message::parse) {
             Some(Ok(message)) => message,
-            Some(Err(error)) => return self.dropped(path, None, Discarded::Malformed(error)),
+            Some(Err(error)) => {
+                let mut ctx = context(&mut self.shared, self.wall, now, random);
+                refuse_version(&mut ctx, bytes.unwrap_or_default(), path, error);
+                return self.dropped(path, None, Discarded::Malformed(error));
+            }
             None => return,
         };
         let header = &message.header;

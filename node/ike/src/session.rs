@@ -41,6 +41,7 @@ mod secure;
 mod task;
 mod timers;
 mod translate;
+mod version;
 mod wanted;
 mod window;
 
@@ -63,6 +64,7 @@ pub(crate) use self::nat::detection_hash;
 use self::opening::open;
 use self::secure::Secure;
 pub(crate) use self::task::Task;
+pub(crate) use self::version::refuse_version;
 pub(crate) use self::wanted::{Trigger, Wanted};
 use self::window::Arrival;
 use crate::output::{ChildSaId, DeleteReason, EngineConfig};
@@ -189,7 +191,7 @@ impl Session {
         path: Path,
     ) -> Result<(), Discarded> {
         let id = message.header.message_id.0;
-        if !self.core.requests.awaits(id) {
+        if !self.core.requests.awaits(id, message.header.exchange) {
             return Err(Discarded::NotAwaited);
         }
         let secure = self.secure().ok_or(Discarded::OutOfTurn)?;
@@ -224,7 +226,8 @@ impl Session {
         path: Path,
     ) -> Result<(), Discarded> {
         let header = &message.header;
-        let awaited = header.flags.response && self.core.requests.awaits(header.message_id.0);
+        let awaited =
+            header.flags.response && self.core.requests.awaits(header.message_id.0, header.exchange);
         if !awaited || header.initiator_spi != self.core.spi_initiator {
             return Err(Discarded::NotAwaited);
         }

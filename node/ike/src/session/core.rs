@@ -85,7 +85,7 @@ impl Core {
         if let Some(candidate) = self.mobility.candidate {
             ctx.send_all(candidate, &datagrams);
         }
-        self.requests.sent(datagrams, self.retransmission, ctx.now);
+        self.requests.sent(exchange, datagrams, self.retransmission, ctx.now);
         self.said = ctx.now;
         Ok(())
     }

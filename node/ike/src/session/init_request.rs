@@ -120,7 +120,8 @@ impl InitSent {
         self.message = draft.into_message()?;
         ctx.send_clear(core.path, &self.message);
         core.requests = Requests::default();
-        core.requests.sent(vec![self.message.clone()], core.retransmission, ctx.now);
+        let datagrams = vec![self.message.clone()];
+        core.requests.sent(ExchangeType::IkeSaInit, datagrams, core.retransmission, ctx.now);
         core.said = ctx.now;
         Ok(Phase::InitSent(self))
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::retransmit::{Backoff, Exhausted};
 use crate::output::Retransmission;
+use crate::wire::ExchangeType;
 
 /// Datagrams of one message: itself, or its fragments.
 pub(crate) type Datagrams = Vec<Vec<u8>>;
@@ -18,6 +19,7 @@ pub(crate) struct Requests {
 #[derive(Debug)]
 struct Pending {
     id: u32,
+    exchange: ExchangeType,
     datagrams: Datagrams,
     backoff: Backoff,
     repeated: u32,
@@ -52,19 +54,26 @@ impl Requests {
     }
 
     /// The request with the id of `free` has been sent.
-    pub(crate) fn sent(&mut self, datagrams: Datagrams, policy: Retransmission, now: Instant) {
+    pub(crate) fn sent(
+        &mut self,
+        exchange: ExchangeType,
+        datagrams: Datagrams,
+        policy: Retransmission,
+        now: Instant,
+    ) {
         let backoff = Backoff::new(policy, now);
-        self.pending = Some(Pending { id: self.next, datagrams, backoff, repeated: 0 });
+        self.pending = Some(Pending { id: self.next, exchange, datagrams, backoff, repeated: 0 });
         self.next = self.next.saturating_add(1);
     }
 
-    pub(crate) fn awaits(&self, id: u32) -> bool {
-        self.pending.as_ref().is_some_and(|pending| pending.id == id)
+    /// An answer has the id of its request, and its exchange type (RFC 7296 §2.2, §3.1).
+    pub(crate) fn awaits(&self, id: u32, exchange: ExchangeType) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.id == id && pending.exchange == exchange)
     }
 
     /// The answer has come. False if none was awaited with this id.
     pub(crate) fn answered(&mut self, id: u32) -> bool {
-        let awaited = self.awaits(id);
+        let awaited = self.pending.as_ref().is_some_and(|pending| pending.id == id);
         if awaited {
             self.pending = None;
         }
@@ -134,7 +143,9 @@ mod tests {
         let now = Instant::now();
         let mut requests = Requests::default();
         assert_eq!(requests.free(), Some(0));
-        requests.sent(vec![vec![1]], Retransmission::default(), now);
+        requests.sent(ExchangeType::Informational, vec![vec![1]], Retransmission::default(), now);
+        assert!(requests.awaits(0, ExchangeType::Informational));
+        assert!(!requests.awaits(0, ExchangeType::CreateChildSa), "an answer of another exchange");
         assert_eq!(requests.free(), None);
         assert!(!requests.answered(1));
         assert!(requests.answered(0));
@@ -157,7 +168,7 @@ mod tests {
     fn message_ids_are_never_reused() {
         let mut requests = Requests::starting_at(u32::MAX);
         assert_eq!(requests.free(), None);
-        requests.sent(Vec::new(), Retransmission::default(), Instant::now());
+        requests.sent(ExchangeType::Informational, Vec::new(), Retransmission::default(), Instant::now());
         assert_eq!(requests.next, u32::MAX);
     }
 }

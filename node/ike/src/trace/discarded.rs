@@ -18,7 +18,7 @@ pub enum Discarded {
     Reflected,
     #[error("one of its SPIs is not that of this IKE SA")]
     OtherSpi,
-    #[error("nobody waits for it: a late or repeated answer")]
+    #[error("nobody waits for it: a late or repeated answer, or one of another exchange")]
     NotAwaited,
     #[error("its message id is neither the next nor the last one: old, or out of order")]
     OutsideWindow,

@@ -7,6 +7,8 @@ use super::spi::IkeSpi;
 
 /// RFC 7296 §3.1: version 2.0.
 const VERSION: u8 = 0x20;
+/// Both SPIs, next payload, version.
+const AFTER_VERSION: usize = 18;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub u32);
@@ -62,28 +64,41 @@ pub struct Header {
 impl Header {
     pub const LENGTH: usize = 28;
 
-    /// The header, the type of the first payload, and the bytes after the header.
-    pub(super) fn parse(datagram: &[u8]) -> Result<(Self, PayloadType, &[u8]), WireError> {
+    /// Of a message of a higher major version, as far as all versions have the same layout (RFC 7296 §2.5).
+    pub fn of_higher_version(datagram: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(datagram, 0, None);
+        let (header, _, version) = Self::read(&mut reader).ok()?;
+        (version > VERSION >> 4).then_some(header)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<(Self, PayloadType, u8), WireError> {
         let initiator_spi = IkeSpi(reader.array()?);
         let responder_spi = IkeSpi(reader.array()?);
         let first = PayloadType::from(reader.u8()?);
-        let version = reader.u8()?;
         // RFC 7296 §2.5: the minor version is ignored.
-        if version >> 4 != VERSION >> 4 {
-            return Err(reader.error(WireErrorKind::UnsupportedVersion(version >> 4)));
-        }
+        let version = reader.u8()? >> 4;
         let exchange = ExchangeType::from(reader.u8()?);
         let flags = Flags::from_byte(reader.u8()?);
         let message_id = MessageId(reader.u32()?);
+        Ok((Self { initiator_spi, responder_spi, exchange, flags, message_id }, first, version))
+    }
+
+    /// The header, the type of the first payload, and the bytes after the header.
+    pub(super) fn parse(datagram: &[u8]) -> Result<(Self, PayloadType, &[u8]), WireError> {
+        let mut reader = Reader::new(datagram, 0, None);
+        let (header, first, version) = Self::read(&mut reader)?;
+        if version != VERSION >> 4 {
+            let error = reader.error(WireErrorKind::UnsupportedVersion(version));
+            return Err(WireError { offset: AFTER_VERSION, ..error });
+        }
         let length = reader.u32()?;
         if usize::try_from(length) != Ok(datagram.len()) {
             return Err(reader.error(WireErrorKind::LengthMismatch(length)));
         }
-        if initiator_spi.is_zero() {
+        if header.initiator_spi.is_zero() {
             return Err(reader.error(WireErrorKind::ZeroInitiatorSpi));
         }
-        Ok((Self { initiator_spi, responder_spi, exchange, flags, message_id }, first, reader.rest()))
+        Ok((header, first, reader.rest()))
     }
 
     pub(super) fn write(&self, first: PayloadType, length: u32) -> [u8; Self::LENGTH] {

@@ -15,7 +15,11 @@ mod policy;
 #[cfg(test)]
 mod rekey;
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod selectors;
 #[cfg(test)]
 mod simulation;
 mod trace;
+#[cfg(test)]
+mod traps;

@@ -118,6 +118,8 @@ pub(crate) struct Datagram {
     pub(crate) bytes: Vec<u8>,
 }
 
+pub(crate) const SECRET: &str = "uT7.kQ_2mVx9eR4pLs0b";
+
 pub(crate) fn left_address() -> SocketAddr {
     "192.0.2.1:500".parse().unwrap()
 }
@@ -170,7 +172,7 @@ pub(crate) fn connection() -> ConnectionConfig {
             Remote::At(right_address()),
             "left.example.org".parse().unwrap(),
             "right.example.org".parse().unwrap(),
-            psk("uT7.kQ_2mVx9eR4pLs0b"),
+            psk(SECRET),
         )
     }
 }
