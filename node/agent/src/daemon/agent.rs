@@ -227,6 +227,7 @@ impl Agent {
         if let Some(plane) = &self.plane {
             plane.dataplane.network_changed();
         }
+        self.move_sites(now);
         self.stun.restart(now);
         if let Some(session) = self.session.as_mut() {
             session.handle_network_change(now);

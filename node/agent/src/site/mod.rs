@@ -81,7 +81,6 @@ impl Site {
             dpd_delay: self.dpd_delay,
             encapsulation: self.encapsulation,
             mobike: self.mobike,
-            additional_addresses: Vec::new(),
             reauth: self.reauth,
             quirks: self.quirks,
             ..ConnectionConfig::new(
@@ -95,6 +94,15 @@ impl Site {
         };
         let preset = self.vendor.map(|vendor| vendor.apply(&mut connection)).unwrap_or_default();
         (connection, preset)
+    }
+
+    /// Where else the peer may find this node: not at what only the tunnel leads to.
+    pub fn additional_addresses(&self, local: IpAddr, hosts: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+        let inside = |address: &IpAddr| {
+            let selectors = self.children.iter().flat_map(|child| &child.config.selectors.local);
+            selectors.into_iter().any(|one| (one.first()..=one.last()).contains(address))
+        };
+        hosts.iter().copied().filter(|address| *address != local && !inside(address)).collect()
     }
 
     pub fn child(&self, name: &str) -> Option<&SiteChild> {

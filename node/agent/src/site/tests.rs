@@ -88,6 +88,13 @@ fn a_site_may_stay_where_it_is_and_prove_itself_from_time_to_time() {
 }
 
 #[test]
+fn a_peer_is_told_of_all_addresses_but_those_inside_the_tunnel() {
+    let hosts = ["192.0.2.1", "10.1.0.1", "203.0.113.7"].map(|text| text.parse().unwrap()).into();
+    let told = good(SITE).additional_addresses("192.0.2.1".parse().unwrap(), &hosts);
+    assert_eq!(told, ["203.0.113.7".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
 fn selectors_are_the_same_in_the_words_of_both_engines() {
     for text in ["10.2.0.0/16", "10.2.0.1-10.2.0.9[udp]", "2001:db8::/32[tcp/443]", "10.2.0.1[tcp/opaque]"] {
         let esp: twinmesh_dataplane::esp::TrafficSelector = text.parse().unwrap();

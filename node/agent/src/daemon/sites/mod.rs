@@ -11,6 +11,7 @@
 mod children;
 mod drive;
 mod events;
+mod moves;
 mod requests;
 mod status;
 mod trace_text;

@@ -61,7 +61,8 @@ impl Agent {
             }
         }
         let local = self.local_end(&site)?;
-        let (connection, preset) = site.connection(local);
+        let (mut connection, preset) = site.connection(local);
+        connection.additional_addresses = site.additional_addresses(local.ip(), &self.here.hosts);
         self.sites.engine.add_connection(connection);
         warnings.extend(site.weakness.map(|weakness| weakness.to_string()));
         let starts = site.starts();
@@ -98,7 +99,9 @@ impl Agent {
         let Some(entry) = self.sites.entries.get(name) else { return };
         match self.local_end(&entry.site) {
             Ok(local) => {
-                let (connection, _) = entry.site.connection(local);
+                let (mut connection, _) = entry.site.connection(local);
+                connection.additional_addresses =
+                    entry.site.additional_addresses(local.ip(), &self.here.hosts);
                 self.sites.engine.add_connection(connection);
             }
             Err(error) => tracing::debug!(site = &**name, error, "a site is tried from its old address"),
