@@ -222,7 +222,7 @@ fn take_first_child(
         initiator: true,
         nonce_initiator: &handshake.nonce_initiator,
         nonce_responder: &handshake.nonce_responder,
-        shared: None,
+        shared: &[],
         rekeyed: None,
         outbound: OutboundStart::Now,
     };

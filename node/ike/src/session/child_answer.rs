@@ -4,32 +4,20 @@ use std::sync::Arc;
 
 use super::body::Body;
 use super::child::Stage;
-use super::child_keys::{Agreed, install};
+use super::child_keys::install;
+use super::child_offer::{ChildOffer, Match, Said, install_or_release};
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::established::{Established, PATIENCE, Standing};
+use super::followup_answer::Offered;
 use super::task::{NoncePair, Pending};
-use crate::config::{ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, select};
+use super::translate;
+use crate::config::{ChildConfig, KeyExchanges, Mode, SelectorPair, select};
 use crate::crypto::{Group, KeyExchange, SharedSecret};
 use crate::error::IkeError;
-use crate::output::{ChildSaId, ChildSpis, OutboundStart};
+use crate::output::ChildSaId;
 use crate::wire::{ExchangeType, NotifyType, SaSpi};
-
-/// A child that this side can make as the peer wants it.
-struct Match {
-    config: Arc<ChildConfig>,
-    choice: Choice,
-    /// From this end's point of view.
-    selectors: SelectorPair,
-    outbound_spi: u32,
-}
-
-/// What this side adds to a child, besides its SPI.
-struct Own {
-    nonce: Vec<u8>,
-    exchange: Option<(u16, Vec<u8>, SharedSecret)>,
-}
 
 /// In IKE_AUTH: the answer holds a child, or the reason why there is none; the IKE SA stands in any case.
 pub(super) fn answer_first_child(
@@ -43,11 +31,14 @@ pub(super) fn answer_first_child(
     let exchange = ExchangeType::IkeAuth;
     let found = matching(&established.connection, None, body, KeyExchanges::Ignored, exchange);
     let made = found.and_then(|found| {
-        let own = Own { nonce: nonces.1.to_vec(), exchange: None };
-        make(established, core, ctx, body, nonces.0, found, &own, None, draft)
+        let nonces = NoncePair { initiator: nonces.0.to_vec(), responder: nonces.1.to_vec() };
+        let offer = ChildOffer { found, inbound_spi: ctx.child_spi(), nonces, rekeyed: None };
+        install_or_release(established, core, ctx, &offer, &[])?;
+        Ok(offer)
     });
-    if let Err(error) = made {
-        refuse(established, core, ctx, draft, error);
+    match made {
+        Ok(offer) => offer.write(Said::InIkeAuth, draft),
+        Err(error) => refuse(established, core, ctx, draft, error),
     }
 }
 
@@ -82,6 +73,11 @@ pub(super) fn answer(
                 draft.notify(NotifyType::TemporaryFailure, &[]);
                 return;
             }
+            // It is settled that ours goes on (RFC 9370 §2.2.4).
+            Some(child) if is_followed_up(established, child.id) => {
+                draft.notify(NotifyType::TemporaryFailure, &[]);
+                return;
+            }
             Some(child) => Some((child.id, child.config.clone())),
         },
         Some(SaSpi::Empty | SaSpi::Ike(_) | SaSpi::Other(_)) => {
@@ -107,41 +103,80 @@ fn create(
     let peer_nonce = body.nonce.ok_or(IkeError::Missing { exchange, payload: "Ni" })?;
     let config = old.as_ref().map(|(_, config)| config);
     let found = matching(&established.connection, config, body, KeyExchanges::Negotiated, exchange)?;
-    let own_exchange = match found.choice.key_exchange() {
-        None => None,
-        Some(number) => {
-            let group = Group::try_from(number).map_err(|_| IkeError::Unusable(found.choice.name()))?;
-            let Some(offered) = body.key_exchange.filter(|offered| offered.group == number) else {
-                // RFC 7296 §1.3: the peer comes again with a public value of this group.
-                draft.notify(NotifyType::InvalidKePayload, &number.to_be_bytes());
-                return Ok(());
-            };
-            let answer = KeyExchange::respond(group, offered.public, ctx.random)?;
-            Some((number, answer.public, answer.secret))
+    let rounds = translate::rounds(&found.choice)?;
+    if !rounds.is_empty() && established.unfinished.is_full() {
+        draft.notify(NotifyType::TemporaryFailure, &[]);
+        return Ok(());
+    }
+    let mut secrets = Vec::new();
+    let mut public = None;
+    if let Some(number) = found.choice.key_exchange() {
+        let group = Group::try_from(number).map_err(|_| IkeError::Unusable(found.choice.name()))?;
+        let Some(offered) = body.key_exchange.filter(|offered| offered.group == number) else {
+            // RFC 7296 §1.3: the peer comes again with a public value of this group.
+            draft.notify(NotifyType::InvalidKePayload, &number.to_be_bytes());
+            return Ok(());
+        };
+        let answer = KeyExchange::respond(group, offered.public, ctx.random)?;
+        secrets.push(answer.secret);
+        public = Some((number, answer.public));
+    }
+    let rekeyed = old.map(|(id, _)| id);
+    let nonces = NoncePair { initiator: peer_nonce.to_vec(), responder: ctx.nonce() };
+    let offer = ChildOffer { found, inbound_spi: ctx.child_spi(), nonces, rekeyed };
+    if rounds.is_empty() {
+        install_or_release(established, core, ctx, &offer, &secrets)?;
+        offer.write(Said::InCreateChildSa(public.as_ref()), draft);
+        supersede(established, ctx, &offer);
+    } else {
+        if let Some(old) = rekeyed {
+            // The peer has begun anew.
+            established.unfinished.forget_rekey_of(ctx, old);
         }
-    };
-    let own = Own { nonce: ctx.nonce(), exchange: own_exchange };
-    let old = old.map(|(id, _)| id);
-    make(established, core, ctx, body, peer_nonce, found, &own, old, draft)?;
-    if let Some(old) = old {
-        let nonces = NoncePair { initiator: peer_nonce.to_vec(), responder: own.nonce };
-        supersede(established, ctx, old, nonces);
+        collide(established, &offer);
+        offer.write(Said::InCreateChildSa(public.as_ref()), draft);
+        established.unfinished.open(ctx, rounds, secrets, Offered::Child(Box::new(offer)), draft);
     }
     Ok(())
 }
 
-/// The old child waits for its DELETE; if this side is rekeying it too, the nonces decide later (RFC 7296 §2.8.1).
-fn supersede(established: &mut Established, ctx: &Context<'_>, old: ChildSaId, nonces: NoncePair) {
-    if let Some(child) = established.children.by_id_mut(old) {
+/// The last of its key exchanges is made (RFC 9370 §2.2.4).
+pub(super) fn finish(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    offer: &ChildOffer,
+    secrets: &[SharedSecret],
+) -> Result<(), IkeError> {
+    install(established, core, ctx, offer.agreed(secrets))?;
+    supersede(established, ctx, offer);
+    Ok(())
+}
+
+/// Whether this side rekeys the child, and has come as far as IKE_FOLLOWUP_KE.
+fn is_followed_up(established: &Established, child: ChildSaId) -> bool {
+    let Some(Pending::Child(pending)) = &established.pending else { return false };
+    pending.rekeys == Some(child) && pending.followup.is_some()
+}
+
+/// If this side is rekeying the child too, the nonces decide later (RFC 7296 §2.8.1).
+fn collide(established: &mut Established, offer: &ChildOffer) {
+    if let Some(Pending::Child(pending)) = &mut established.pending
+        && offer.rekeyed.is_some()
+        && pending.rekeys == offer.rekeyed
+    {
+        pending.collision = Some(offer.nonces.clone());
+    }
+}
+
+/// The old child, if there is one, waits for its DELETE.
+fn supersede(established: &mut Established, ctx: &Context<'_>, offer: &ChildOffer) {
+    if let Some(child) = offer.rekeyed.and_then(|old| established.children.by_id_mut(old)) {
         child.stage = Stage::Superseded;
         child.rekey_at = None;
         child.expires_at = Some(ctx.now + PATIENCE);
     }
-    if let Some(Pending::Child(pending)) = &mut established.pending
-        && pending.rekeys == Some(old)
-    {
-        pending.collision = Some(nonces);
-    }
+    collide(established, offer);
 }
 
 /// Among the children of the configuration, or of the one that is rekeyed, the first that fits.
@@ -202,54 +237,6 @@ fn fit(
         return Err(IkeError::ModeRefused { wanted: "tunnel" });
     }
     Ok(Match { config: config.clone(), choice, selectors, outbound_spi })
-}
-
-/// Writes the answer and installs the child: this side can receive before the peer reads the answer (trap 5).
-#[expect(clippy::too_many_arguments, reason = "one step of an exchange, with both sides' contributions")]
-fn make(
-    established: &mut Established,
-    core: &Core,
-    ctx: &mut Context<'_>,
-    body: &Body<'_>,
-    peer_nonce: &[u8],
-    found: Match,
-    own: &Own,
-    rekeyed: Option<ChildSaId>,
-    draft: &mut Draft,
-) -> Result<(), IkeError> {
-    let inbound = ctx.child_spi();
-    let Match { config, choice, selectors, outbound_spi } = found;
-    let agreed = Agreed {
-        config,
-        choice: choice.clone(),
-        spis: ChildSpis { inbound, outbound: outbound_spi },
-        local_ts: selectors.local.clone(),
-        remote_ts: selectors.remote.clone(),
-        initiator: false,
-        nonce_initiator: peer_nonce,
-        nonce_responder: &own.nonce,
-        shared: own.exchange.as_ref().map(|(_, _, secret)| secret),
-        rekeyed,
-        outbound: if rekeyed.is_some() { OutboundStart::AfterPeer } else { OutboundStart::Now },
-    };
-    let mode = agreed.config.mode;
-    if let Err(error) = install(established, core, ctx, agreed) {
-        ctx.release_spi(inbound);
-        return Err(error);
-    }
-    if mode == Mode::Transport && body.has(NotifyType::UseTransportMode) {
-        draft.notify(NotifyType::UseTransportMode, &[]);
-    }
-    draft.choice(&choice, SaSpi::Child(inbound));
-    // In IKE_AUTH the nonces are those of IKE_SA_INIT.
-    if rekeyed.is_some() || own.exchange.is_some() || body.nonce.is_some() {
-        draft.nonce(&own.nonce);
-    }
-    if let Some((group, public, _)) = &own.exchange {
-        draft.key_exchange(*group, public);
-    }
-    draft.selectors(&selectors.remote, &selectors.local);
-    Ok(())
 }
 
 fn refuse(established: &Established, core: &Core, ctx: &mut Context<'_>, draft: &mut Draft, error: IkeError) {

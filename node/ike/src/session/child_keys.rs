@@ -25,7 +25,8 @@ pub(super) struct Agreed<'a> {
     pub(super) initiator: bool,
     pub(super) nonce_initiator: &'a [u8],
     pub(super) nonce_responder: &'a [u8],
-    pub(super) shared: Option<&'a SharedSecret>,
+    /// Of every key exchange that is the child's own, in their order.
+    pub(super) shared: &'a [SharedSecret],
     pub(super) rekeyed: Option<ChildSaId>,
     pub(super) outbound: OutboundStart,
 }
@@ -55,7 +56,7 @@ pub(super) fn install(
     let length =
         translate::keymat_len(&agreed.choice).ok_or_else(|| IkeError::Unusable(agreed.choice.name()))?;
     let secure = &established.secure;
-    let shared: Vec<&SharedSecret> = agreed.shared.into_iter().collect();
+    let shared: Vec<&SharedSecret> = agreed.shared.iter().collect();
     let keymat = secure.keys.child_keymat(
         secure.prf,
         &shared,

@@ -1,28 +1,26 @@
 //! CREATE_CHILD_SA for a child SA, the initiator's side (RFC 7296 §1.3.1, §1.3.3, §2.8.1, §2.25.1).
 
-use std::time::Duration;
-
 use super::body::Body;
 use super::child::Stage;
 use super::child_keys::{Agreed, install};
+use super::child_retry::{RETRY, RETRY_REFUSED, failed, later, not_found, refused, single_pairs};
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::established::Established;
+use super::followup_answer::PATIENCE;
+use super::followup_request::{Agreement, Followup, link};
 use super::task::{NoncePair, Pending, PendingChild, Task};
+use super::translate;
 use super::wanted::Wanted;
 use crate::config::{
     ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, TransformKind, check_answer, is_narrowed,
 };
-use crate::crypto::{Group, KeyExchange, SharedSecret};
+use crate::crypto::{Group, KeyExchange};
 use crate::error::IkeError;
 use crate::output::{ChildSaId, ChildSpis, DeleteReason, OutboundStart};
 use crate::wire::{ExchangeType, NotifyType, SaSpi, WireError};
 
-/// After TEMPORARY_FAILURE: soon enough to be done before the hard limit, at random so as not to collide again.
-const RETRY: Duration = Duration::from_secs(5);
-/// After any other refusal of a rekey: the old child is still good.
-const RETRY_REFUSED: Duration = Duration::from_mins(1);
 const MOST_RETRIES: u8 = 3;
 
 pub(super) fn create(
@@ -45,6 +43,11 @@ pub(super) fn rekey(
 ) -> Result<(), IkeError> {
     match established.children.by_id(child) {
         Some(old) if old.stage == Stage::Installed => {
+            if let Some(until) = established.unfinished.rekeys(child) {
+                // The peer is about to; if it does not come to an end, it is up to us.
+                established.tasks.push(until, Task::RekeyChild(child));
+                return Ok(());
+            }
             // RFC 7296 §2.9.2: no less than what is in use; the narrowed selectors do (trap 29).
             let wanted = Wanted::like(old);
             send(established, core, ctx, wanted, Some(child), None, 0)
@@ -92,6 +95,7 @@ fn send(
         inbound_spi,
         nonce,
         exchange,
+        followup: None,
         retries,
         collision: None,
         deleted_early: Vec::new(),
@@ -104,12 +108,11 @@ fn send(
     Ok(())
 }
 
-/// The answer, checked: what both agree on.
-struct Answer {
+/// The answer, checked: what both agree on, but for the secrets.
+pub(crate) struct ChildAnswer {
     choice: Choice,
     outbound_spi: u32,
     nonce: Vec<u8>,
-    shared: Option<SharedSecret>,
     selectors: SelectorPair,
     transport: bool,
 }
@@ -130,7 +133,7 @@ pub(super) fn answered(
         if notify.kind == NotifyType::InvalidKePayload {
             let group = notify.data.try_into().map_or(0, u16::from_be_bytes);
             other_group(established, core, ctx, pending, group);
-        } else if notify.kind == NotifyType::TemporaryFailure {
+        } else if matches!(notify.kind, NotifyType::TemporaryFailure | NotifyType::StateNotFound) {
             later(established, ctx, &pending, RETRY);
         } else if notify.kind == NotifyType::ChildSaNotFound {
             not_found(established, core, ctx, &pending);
@@ -141,8 +144,13 @@ pub(super) fn answered(
         }
         return;
     }
-    match read(&mut pending, &body) {
-        Ok(answer) => take(established, core, ctx, &pending, answer),
+    let agreement = match pending.followup.take() {
+        Some(followup) => followup.answered(&body),
+        None => read(&mut pending, &body),
+    };
+    match agreement {
+        Ok(agreement) if agreement.rounds.is_empty() => take(established, core, ctx, &pending, agreement),
+        Ok(agreement) => follow_up(established, core, ctx, pending, agreement),
         Err(error) => {
             // The peer has a child that we cannot use.
             let inbound_spi = pending.inbound_spi;
@@ -152,16 +160,45 @@ pub(super) fn answered(
     }
 }
 
-fn read(pending: &mut PendingChild, body: &Body<'_>) -> Result<Answer, IkeError> {
+/// There is no child yet: the next of its key exchanges (RFC 9370 §2.2.4).
+fn follow_up(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    mut pending: PendingChild,
+    agreement: Agreement<ChildAnswer>,
+) {
+    if let (Some(old), Some(collision)) = (pending.rekeys, pending.collision.take()) {
+        let responder = agreement.answer.nonce.clone();
+        let nonces = NoncePair { initiator: pending.nonce.clone(), responder };
+        if nonces.loses_against(&collision) {
+            // Nothing to delete: the peer forgets it too. Should the peer not come to an end, it is up to us.
+            ctx.release_spi(pending.inbound_spi);
+            established.tasks.push(ctx.now + PATIENCE, Task::RekeyChild(old));
+            return;
+        }
+        established.unfinished.forget_rekey_of(ctx, old);
+    }
+    match Followup::send(core, ctx, &mut established.secure, agreement) {
+        Ok(followup) => {
+            pending.followup = Some(followup);
+            established.pending = Some(Pending::Child(Box::new(pending)));
+        }
+        Err(error) => failed(established, core, ctx, &pending, error),
+    }
+}
+
+fn read(pending: &mut PendingChild, body: &Body<'_>) -> Result<Agreement<ChildAnswer>, IkeError> {
     let missing = |payload| IkeError::Missing { exchange: ExchangeType::CreateChildSa, payload };
     let [answer] = body.proposals.as_slice() else { return Err(missing("SA")) };
     let choice = check_answer(&answer.offer, &pending.wanted.config.proposals, KeyExchanges::Negotiated)?;
     let SaSpi::Child(outbound_spi) = answer.spi else { return Err(missing("the child's SPI")) };
     let nonce = body.nonce.ok_or_else(|| missing("Nr"))?.to_vec();
-    let shared = match (choice.key_exchange(), pending.exchange.take(), body.key_exchange) {
-        (None, _, _) => None,
+    let rounds = translate::rounds(&choice)?;
+    let secrets = match (choice.key_exchange(), pending.exchange.take(), body.key_exchange) {
+        (None, _, _) => Vec::new(),
         (Some(group), Some(own), Some(peer)) if own.group().number() == group && peer.group == group => {
-            Some(own.agree(peer.public)?)
+            vec![own.agree(peer.public)?]
         }
         (Some(_), _, _) => return Err(missing("a public value of the chosen group")),
     };
@@ -169,7 +206,8 @@ fn read(pending: &mut PendingChild, body: &Body<'_>) -> Result<Answer, IkeError>
     let remote = body.selectors_responder.as_ref().ok_or_else(|| missing("TSr"))?;
     let selectors = SelectorPair { local: local.clone(), remote: remote.clone() };
     let transport = body.has(NotifyType::UseTransportMode);
-    Ok(Answer { choice, outbound_spi, nonce, shared, selectors, transport })
+    let answer = ChildAnswer { choice, outbound_spi, nonce, selectors, transport };
+    Ok(Agreement { answer, secrets, rounds, link: link(body) })
 }
 
 fn take(
@@ -177,8 +215,9 @@ fn take(
     core: &mut Core,
     ctx: &mut Context<'_>,
     pending: &PendingChild,
-    answer: Answer,
+    agreement: Agreement<ChildAnswer>,
 ) {
+    let Agreement { answer, secrets, .. } = agreement;
     let nonces = NoncePair { initiator: pending.nonce.clone(), responder: answer.nonce };
     let loses = pending.collision.as_ref().is_some_and(|other| nonces.loses_against(other));
     let SelectorPair { local, remote } = answer.selectors;
@@ -193,7 +232,7 @@ fn take(
         initiator: true,
         nonce_initiator: &nonces.initiator,
         nonce_responder: &nonces.responder,
-        shared: answer.shared.as_ref(),
+        shared: &secrets,
         rekeyed: pending.rekeys,
         outbound: if loses { OutboundStart::AfterPeer } else { OutboundStart::Now },
     };
@@ -214,6 +253,8 @@ fn take(
     if loses {
         established.tasks.push_first(ctx.now, Task::DeleteChild(new, DeleteReason::Redundant));
     } else if let Some(old) = pending.rekeys {
+        // What the peer began at the same time comes to nothing.
+        established.unfinished.forget_rekey_of(ctx, old);
         established.tasks.push_first(ctx.now, Task::DeleteChild(old, DeleteReason::Rekeyed));
     }
 }
@@ -247,67 +288,5 @@ fn other_group(
     let name = pending.wanted.config.name.clone();
     if let Err(error) = send(established, core, ctx, pending.wanted, pending.rekeys, group, retries) {
         established.report(core, ctx, &name, error);
-    }
-}
-
-/// Again after a while, if there is still something to do.
-fn later(established: &mut Established, ctx: &mut Context<'_>, pending: &PendingChild, least: Duration) {
-    let at = ctx.soon(least);
-    match pending.rekeys {
-        None => established.tasks.push(at, Task::CreateChild(pending.wanted.clone())),
-        Some(old) => established.tasks.push(at, Task::RekeyChild(old)),
-    }
-}
-
-/// RFC 7296 §2.25: the peer has lost the child that we wanted to rekey, and we need a new one.
-fn not_found(established: &mut Established, core: &Core, ctx: &mut Context<'_>, pending: &PendingChild) {
-    let Some(old) = pending.rekeys else { return };
-    // If the peer has deleted it meanwhile, or put another in its place, all is well.
-    if established.children.by_id(old).is_some_and(|child| child.stage == Stage::Installed) {
-        established.remove_child(core, ctx, old, DeleteReason::Inconsistent);
-        established.tasks.push(ctx.now, Task::CreateChild(pending.wanted.clone()));
-    }
-}
-
-/// RFC 7296 §2.9: the peer takes one pair of addresses only, and gets one after the other.
-fn single_pairs(established: &mut Established, core: &Core, ctx: &mut Context<'_>, pending: &PendingChild) {
-    let narrower = pending.wanted.narrower();
-    if narrower.is_empty() {
-        refused(established, core, ctx, pending, NotifyType::SinglePairRequired);
-    }
-    for child in narrower {
-        established.tasks.push(ctx.now, Task::CreateChild(child));
-    }
-}
-
-/// A refused rekey never tears down the child in use.
-fn refused(
-    established: &mut Established,
-    core: &Core,
-    ctx: &mut Context<'_>,
-    pending: &PendingChild,
-    notify: NotifyType,
-) {
-    let Wanted { config, selectors, .. } = &pending.wanted;
-    let proposals = config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let offered = format!("{proposals} for {selectors}");
-    let error = IkeError::Refused { exchange: ExchangeType::CreateChildSa, notify, offered };
-    established.report(core, ctx, &config.name, error);
-    if pending.rekeys.is_some() {
-        later(established, ctx, pending, RETRY_REFUSED);
-    }
-}
-
-fn failed(
-    established: &mut Established,
-    core: &Core,
-    ctx: &mut Context<'_>,
-    pending: &PendingChild,
-    error: IkeError,
-) {
-    ctx.release_spi(pending.inbound_spi);
-    established.report(core, ctx, &pending.wanted.config.name, error);
-    if pending.rekeys.is_some() {
-        later(established, ctx, pending, RETRY_REFUSED);
     }
 }

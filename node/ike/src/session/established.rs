@@ -8,10 +8,13 @@ use super::child::Children;
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
+use super::followup_answer::UnfinishedSas;
 use super::secure::Secure;
 use super::task::{Move, Pending, Task, Tasks};
 use super::wanted::Wanted;
-use super::{Phase, Session, child_answer, child_request, inform, mobike, rekey_answer, rekey_request};
+use super::{
+    Phase, Session, child_answer, child_request, followup_answer, inform, mobike, rekey_answer, rekey_request,
+};
 use crate::auth::Identity;
 use crate::config::{Choice, ConnectionConfig, Protocol};
 use crate::error::IkeError;
@@ -28,6 +31,8 @@ pub(crate) struct Established {
     pub(crate) children: Children,
     pub(crate) tasks: Tasks,
     pub(super) pending: Option<Pending>,
+    /// What the peer has asked for, and has not finished yet.
+    pub(super) unfinished: UnfinishedSas,
     pub(crate) rekey_at: Option<Instant>,
     pub(crate) expires_at: Option<Instant>,
     pub(super) standing: Standing,
@@ -72,6 +77,7 @@ impl Established {
             children: Children::default(),
             tasks: Tasks::default(),
             pending: None,
+            unfinished: UnfinishedSas::default(),
             standing,
         }
     }
@@ -100,7 +106,8 @@ impl Established {
     /// Makes the next request, if none is pending.
     pub(crate) fn run_tasks(&mut self, core: &mut Core, ctx: &mut Context<'_>) {
         while self.pending.is_none() && core.requests.free().is_some() {
-            let Some(task) = self.tasks.next(ctx.now) else { return };
+            let waits = self.unfinished.has_ike();
+            let Some(task) = self.tasks.next(ctx.now, |task| !waits || task.is_harmless()) else { return };
             let begun = match task {
                 Task::CreateChild(wanted) => child_request::create(self, core, ctx, wanted),
                 Task::RekeyChild(child) => child_request::rekey(self, core, ctx, child),
@@ -170,7 +177,9 @@ impl Established {
             return inform::answer(self, core, ctx, body, draft);
         }
         let first = body.proposals.first().map(|proposed| proposed.offer.proposal.protocol());
-        if exchange != ExchangeType::CreateChildSa {
+        if exchange == ExchangeType::IkeFollowupKe {
+            followup_answer::answer(self, core, ctx, body, draft);
+        } else if exchange != ExchangeType::CreateChildSa {
             draft.notify(NotifyType::InvalidSyntax, &[]);
         } else if first == Some(Protocol::Ike) {
             rekey_answer::answer(self, core, ctx, body, draft);
@@ -220,6 +229,7 @@ impl Established {
         if let Some(Pending::Child(pending)) = self.pending.take() {
             ctx.release_spi(pending.inbound_spi);
         }
+        self.unfinished.forget_all(ctx);
         let ids: Vec<ChildSaId> = self.children.iter().map(|child| child.id).collect();
         for id in ids {
             self.remove_child(core, ctx, id, DeleteReason::IkeSaGone);
@@ -240,6 +250,7 @@ impl Established {
         reason: DeleteReason,
     ) {
         let Some(child) = self.children.remove(child) else { return };
+        self.unfinished.forget_rekey_of(ctx, child.id);
         ctx.release_spi(child.spis.inbound);
         ctx.event(Event::ChildSaDeleted(ChildSaDeleted {
             connection: self.connection.name.clone(),

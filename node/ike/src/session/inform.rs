@@ -25,10 +25,12 @@ pub(super) fn delete_child(
 ) -> Result<(), IkeError> {
     let Some(child) = established.children.by_id_mut(child) else { return Ok(()) };
     child.stage = Stage::Deleting;
+    let (id, inbound) = (child.id, child.spis.inbound);
+    established.unfinished.forget_rekey_of(ctx, id);
     let mut draft = Draft::inner();
     // RFC 7296 §1.4.1: the SPI that the sender of the delete receives with (trap 18).
-    draft.delete_children(&[child.spis.inbound]);
-    established.pending = Some(Pending::DeleteChild(child.id, reason));
+    draft.delete_children(&[inbound]);
+    established.pending = Some(Pending::DeleteChild(id, reason));
     core.request(ctx, &mut established.secure, ExchangeType::Informational, draft)
 }
 
@@ -102,6 +104,7 @@ pub(super) fn answer(
 /// The peer deletes the child that it receives on with this SPI; the SPI of our direction goes into the answer.
 fn child_deleted(established: &mut Established, core: &Core, ctx: &mut Context<'_>, spi: u32) -> Option<u32> {
     let Some(child) = established.children.by_peer_spi(spi) else {
+        established.unfinished.forget_outbound(ctx, spi);
         // RFC 7296 §1.4.1: unknown SPIs are ignored. The child that we wait for may be meant (trap 31).
         if let Some(Pending::Child(pending)) = &mut established.pending
             && pending.deleted_early.len() < MOST_EARLY_DELETES
@@ -123,9 +126,9 @@ fn child_deleted(established: &mut Established, core: &Core, ctx: &mut Context<'
 fn ike_deleted(established: &mut Established, core: &mut Core, ctx: &mut Context<'_>) -> Verdict {
     // RFC 7296 §2.25.2: our own rekey is forgotten. If the peer has rekeyed too, its new IKE SA carries on.
     if let Some(Pending::Ike(pending)) = established.pending.take_if(|it| matches!(it, Pending::Ike(_)))
-        && let Some(collision) = &pending.collision
+        && let Some(spi) = pending.collision.as_ref().and_then(|collision| collision.spi)
     {
-        take_over(established, core, ctx, collision.spi);
+        take_over(established, core, ctx, spi);
     }
     match established.standing {
         Standing::Superseded => Verdict::Close(DeleteReason::Rekeyed),

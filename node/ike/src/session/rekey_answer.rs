@@ -6,8 +6,9 @@ use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
 use super::established::{Established, PATIENCE, Standing};
+use super::followup_answer::Offered;
 use super::secure::Secure;
-use super::task::{IkeCollision, NoncePair, Pending};
+use super::task::{IkeCollision, NoncePair, Pending, Task};
 use super::translate;
 use super::window::{Answers, Requests};
 use super::{Phase, Session};
@@ -24,7 +25,8 @@ pub(super) struct Fresh<'a> {
     pub(super) spis: (IkeSpi, IkeSpi),
     pub(super) choice: &'a Choice,
     pub(super) nonces: &'a NoncePair,
-    pub(super) shared: &'a SharedSecret,
+    /// Of all its key exchanges, in their order.
+    pub(super) shared: &'a [SharedSecret],
 }
 
 /// The new IKE SA beside the old: message ids from zero, no children yet.
@@ -37,7 +39,8 @@ pub(super) fn successor(
     let suite = translate::suite(fresh.choice)?;
     let (ni, nr) = (fresh.nonces.initiator.as_slice(), fresh.nonces.responder.as_slice());
     let old = &established.secure;
-    let seed = SkeySeed::next(old.prf, &old.keys.d, &[fresh.shared], ni, nr);
+    let shared: Vec<&SharedSecret> = fresh.shared.iter().collect();
+    let seed = SkeySeed::next(old.prf, &old.keys.d, &shared, ni, nr);
     let keys = seed.keys(suite, ni, nr, fresh.spis.0.0, fresh.spis.1.0);
     let mut secure = Secure::new(suite, keys, fresh.role);
     if old.fragments_allowed() {
@@ -91,7 +94,7 @@ pub(super) fn adopt(new: &mut Established, new_core: &mut Core, ctx: &mut Contex
     let is_old = |session: &Session| {
         session.established().is_some_and(|old| {
             let Some(Pending::Ike(pending)) = &old.pending else { return false };
-            pending.collision.as_ref().is_some_and(|collision| collision.spi == spi)
+            pending.collision.as_ref().is_some_and(|collision| collision.spi == Some(spi))
         })
     };
     let sessions = &ctx.shared.sessions;
@@ -115,7 +118,9 @@ fn hand_over(
     for child in old.children.take() {
         new.children.add(child);
     }
-    for (from, task) in old.tasks.take() {
+    old.unfinished.forget_all(ctx);
+    // A wish to rekey is fulfilled.
+    for (from, task) in old.tasks.take().into_iter().filter(|(_, task)| !matches!(task, Task::RekeyIke)) {
         new.tasks.push(from, task);
     }
     if let Some(Pending::Move(pending)) = &old.pending {
@@ -147,7 +152,8 @@ pub(super) fn answer(
     // RFC 7296 §2.25.2: not while a child is being made, rekeyed or closed here, nor twice at once.
     let busy = match &established.pending {
         Some(Pending::Child(_) | Pending::DeleteChild(..) | Pending::DeleteIke(_)) => true,
-        Some(Pending::Ike(pending)) => pending.collision.is_some(),
+        // Once ours goes on, the peer's comes to nothing (RFC 9370 §2.2.4).
+        Some(Pending::Ike(pending)) => pending.collision.is_some() || pending.followup.is_some(),
         Some(Pending::Move(_) | Pending::Notice) | None => false,
     };
     if busy || established.standing != Standing::InUse {
@@ -181,25 +187,54 @@ fn make(
         return Ok(());
     }
     let own = KeyExchange::respond(group, offered.public, ctx.random)?;
+    let rounds = translate::rounds(&choice)?;
+    // The peer may have begun anew.
+    established.unfinished.forget_ike(ctx);
+    if !rounds.is_empty() && established.unfinished.is_full() {
+        draft.notify(NotifyType::TemporaryFailure, &[]);
+        return Ok(());
+    }
     let spi = ctx.ike_spi();
     let nonces = NoncePair { initiator: peer_nonce.to_vec(), responder: ctx.nonce() };
-    let fresh = Fresh {
-        role: Role::Responder,
-        spis: (*peer_spi, spi),
-        choice: &choice,
-        nonces: &nonces,
-        shared: &own.secret,
-    };
+    draft.choice(&choice, SaSpi::Ike(spi)).nonce(&nonces.responder).key_exchange(group.number(), &own.public);
+    let offer = IkeOffer { spis: (*peer_spi, spi), choice, nonces };
+    if rounds.is_empty() {
+        return finish(established, core, ctx, &offer, &[own.secret]);
+    }
+    if let Some(Pending::Ike(pending)) = &mut established.pending {
+        pending.collision = Some(IkeCollision { nonces: offer.nonces.clone(), spi: None });
+    }
+    established.unfinished.open(ctx, rounds, vec![own.secret], Offered::Ike(Box::new(offer)), draft);
+    Ok(())
+}
+
+/// What this side has said of a new IKE SA that the peer wants: enough to make it, but for the secrets.
+pub(super) struct IkeOffer {
+    /// The peer's, then ours.
+    spis: (IkeSpi, IkeSpi),
+    choice: Choice,
+    nonces: NoncePair,
+}
+
+/// All its key exchanges are made.
+pub(super) fn finish(
+    established: &mut Established,
+    core: &Core,
+    ctx: &mut Context<'_>,
+    offer: &IkeOffer,
+    secrets: &[SharedSecret],
+) -> Result<(), IkeError> {
+    let IkeOffer { spis, choice, nonces } = offer;
+    let fresh = Fresh { role: Role::Responder, spis: *spis, choice, nonces, shared: secrets };
     let (new_core, mut new) = successor(established, core, ctx, &fresh)?;
     // Should nobody ever speak of it again.
     new.expires_at = Some(ctx.now + PATIENCE);
-    draft.choice(&choice, SaSpi::Ike(spi)).nonce(&nonces.responder).key_exchange(group.number(), &own.public);
     let session = Session::new(new_core, Phase::Established(Box::new(new)), &ctx.shared.config);
     ctx.shared.insert(session);
     if let Some(Pending::Ike(pending)) = &mut established.pending {
-        pending.collision = Some(IkeCollision { nonces, spi });
+        pending.collision = Some(IkeCollision { nonces: nonces.clone(), spi: Some(spis.1) });
     } else {
-        take_over(established, core, ctx, spi);
+        take_over(established, core, ctx, spis.1);
     }
     Ok(())
 }

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::child_request::ChildAnswer;
+use super::followup_request::Followup;
+use super::rekey_request::IkeAnswer;
 use super::wanted::Wanted;
 use crate::crypto::KeyExchange;
 use crate::output::{ChildSaId, DeleteReason};
@@ -35,6 +38,16 @@ pub(crate) enum Move {
     Mapping,
 }
 
+impl Task {
+    /// Whether it can be done while the peer rekeys the IKE SA, whose children are about to move (RFC 7296 §2.25.2).
+    pub(crate) fn is_harmless(&self) -> bool {
+        match self {
+            Self::Disown(_) | Self::DeleteIke(_) | Self::Liveness | Self::Move(_) => true,
+            Self::CreateChild(_) | Self::RekeyChild(_) | Self::DeleteChild(..) | Self::RekeyIke => false,
+        }
+    }
+}
+
 /// The request that is on its way.
 pub(crate) enum Pending {
     Child(Box<PendingChild>),
@@ -64,6 +77,8 @@ pub(crate) struct PendingChild {
     pub(crate) inbound_spi: u32,
     pub(crate) nonce: Vec<u8>,
     pub(crate) exchange: Option<KeyExchange>,
+    /// The answer is there, and further key exchanges are being made (RFC 9370 §2.2.4).
+    pub(crate) followup: Option<Followup<ChildAnswer>>,
     /// How often the peer has asked for another group.
     pub(crate) retries: u8,
     /// The peer rekeyed the same child meanwhile (RFC 7296 §2.8.1).
@@ -76,7 +91,10 @@ pub(crate) struct PendingChild {
 pub(crate) struct PendingIke {
     pub(crate) spi: IkeSpi,
     pub(crate) nonce: Vec<u8>,
-    pub(crate) exchange: KeyExchange,
+    /// Until the answer is there.
+    pub(crate) exchange: Option<KeyExchange>,
+    /// As of a child.
+    pub(crate) followup: Option<Followup<IkeAnswer>>,
     /// How often the peer has asked for another group.
     pub(crate) retries: u8,
     /// The peer rekeyed it meanwhile (RFC 7296 §2.8.2).
@@ -85,8 +103,8 @@ pub(crate) struct PendingIke {
 
 pub(crate) struct IkeCollision {
     pub(crate) nonces: NoncePair,
-    /// This side's SPI of the IKE SA that the peer's request made.
-    pub(crate) spi: IkeSpi,
+    /// This side's SPI of the IKE SA that the peer's request made; `None` while its key exchanges are not done.
+    pub(crate) spi: Option<IkeSpi>,
 }
 
 /// The nonces of one exchange.
@@ -127,8 +145,9 @@ impl Tasks {
         self.push_first(from, Task::Move(kind));
     }
 
-    pub(crate) fn next(&mut self, now: Instant) -> Option<Task> {
-        let at = self.0.iter().position(|(from, _)| *from <= now)?;
+    /// The first that is due, and that `allowed` lets through.
+    pub(crate) fn next(&mut self, now: Instant, allowed: impl Fn(&Task) -> bool) -> Option<Task> {
+        let at = self.0.iter().position(|(from, task)| *from <= now && allowed(task))?;
         self.0.remove(at).map(|(_, task)| task)
     }
 
@@ -169,9 +188,9 @@ mod tests {
         let mut tasks = Tasks::default();
         tasks.push(later, Task::RekeyIke);
         tasks.push(now, Task::Liveness);
-        assert!(matches!(tasks.next(now), Some(Task::Liveness)));
-        assert!(tasks.next(now).is_none());
+        assert!(matches!(tasks.next(now, |_| true), Some(Task::Liveness)));
+        assert!(tasks.next(later, |task| matches!(task, Task::Liveness)).is_none());
         assert_eq!(tasks.due(), Some(later));
-        assert!(matches!(tasks.next(later), Some(Task::RekeyIke)));
+        assert!(matches!(tasks.next(later, |_| true), Some(Task::RekeyIke)));
     }
 }

@@ -90,10 +90,11 @@ impl Established {
         let idle = self.pending.is_none();
         let liveness = self.connection.dpd_delay.filter(|_| idle).map(|delay| core.heard + delay);
         let keepalive = core.between.needs_keepalive().then(|| core.said + keepalive);
-        let tasks = self.tasks.due().filter(|_| idle);
+        // While the peer rekeys the IKE SA, what is not done at once has to wait for the end of that.
+        let tasks = self.tasks.due().filter(|_| idle && !self.unfinished.has_ike());
         let children = self.children.iter().filter(|child| child.stage != Stage::Deleting);
         let children = children.flat_map(|child| [child.rekey_at, child.expires_at]).flatten();
-        [self.rekey_at, self.expires_at, liveness, keepalive, tasks]
+        [self.rekey_at, self.expires_at, liveness, keepalive, tasks, self.unfinished.due()]
             .into_iter()
             .flatten()
             .chain(children)
@@ -103,6 +104,7 @@ impl Established {
     /// False if this was the end.
     fn handle_timeout(&mut self, core: &mut Core, ctx: &mut Context<'_>) -> bool {
         let now = ctx.now;
+        self.unfinished.forget_late(ctx);
         let passed = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         if passed(&mut self.expires_at) {
             if self.standing == Standing::Spare {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod followup;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod key_exchanges;

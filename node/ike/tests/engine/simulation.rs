@@ -1,10 +1,12 @@
 //! Two ends that do whatever comes to mind over a bad link: after quiet they hold the same SAs with the same keys.
 
+use twinmesh_ike::config::{ConnectionConfig, Protocol};
 use twinmesh_ike::{Command, EngineConfig, Retransmission};
 
-use crate::pair::{Dice, Link, Node, Pair, connection, flip, voice};
+use crate::pair::{Dice, Link, Node, Pair, connection, flip, proposals, voice};
 
 const SEEDS: u64 = 3_000;
+const SEEDS_WITH_FURTHER_KEY_EXCHANGES: u64 = 1_000;
 
 fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
     let pick = |dice: &mut Dice, count: usize| usize::try_from(dice.below(count as u64)).unwrap();
@@ -25,14 +27,35 @@ fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
     })
 }
 
-fn simulate(seed: u64) {
+/// The left's configuration, and the right's.
+fn plain() -> (ConnectionConfig, ConnectionConfig) {
     let mut left = connection();
     left.mobike = true;
     left.children.push(voice());
+    (left.clone(), flip(&left))
+}
+
+/// With additional key exchanges, which the right leaves out where it is asked and may.
+fn with_further_key_exchanges() -> (ConnectionConfig, ConnectionConfig) {
+    let (mut left, _) = plain();
+    let ike = "aes128gcm16-prfsha256-x25519-ke1_mlkem768-ke1_none-ke2_ecp256";
+    left.proposals = proposals(Protocol::Ike, ike);
+    left.children[0].proposals = proposals(Protocol::Esp, "aes128gcm16-x25519-ke1_mlkem768");
+    left.children[1].proposals =
+        proposals(Protocol::Esp, "aes128gcm16-x25519-modpnone-ke1_mlkem768-ke1_none-ke3_ecp256-ke3_none");
+    let mut right = flip(&left);
+    right.proposals =
+        proposals(Protocol::Ike, "aes128gcm16-prfsha256-x25519-ke1_none-ke1_mlkem768-ke2_ecp256");
+    right.children[1].proposals =
+        proposals(Protocol::Esp, "aes128gcm16-x25519-modpnone-ke1_none-ke1_mlkem768-ke3_none");
+    (left, right)
+}
+
+fn simulate((left, right): (ConnectionConfig, ConnectionConfig), seed: u64) {
     // Patient enough that no exchange is ever given up.
     let retransmission = Retransmission { tries: 30, ..Retransmission::default() };
     let config = EngineConfig { retransmission, ..EngineConfig::default() };
-    let mut pair = Pair::of(left.clone(), flip(&left), config, seed);
+    let mut pair = Pair::of(left, right, config, seed);
     pair.initiate();
     pair.run_secs(1);
     let mut dice = Dice::new(seed ^ 0x5eed);
@@ -78,7 +101,15 @@ fn simulate(seed: u64) {
 #[test]
 fn after_quiet_both_ends_hold_the_same_sas_with_the_same_keys() {
     for seed in 1..=SEEDS {
-        let outcome = std::panic::catch_unwind(|| simulate(seed));
+        let outcome = std::panic::catch_unwind(|| simulate(plain(), seed));
+        assert!(outcome.is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn after_quiet_both_ends_hold_the_same_sas_whatever_key_exchanges_follow() {
+    for seed in 1..=SEEDS_WITH_FURTHER_KEY_EXCHANGES {
+        let outcome = std::panic::catch_unwind(|| simulate(with_further_key_exchanges(), seed));
         assert!(outcome.is_ok(), "seed {seed}");
     }
 }
