@@ -23,7 +23,7 @@ pub use sa::{
 };
 pub use secret::SecretText;
 pub use server::{ApiServer, Call, Client, Lines, SocketError};
-pub use site::{IkeSaStatus, SiteAdd, SiteChildState, SiteChildStatus, SiteState, SiteStatus};
+pub use site::{IkeSaStatus, SiteAdd, SiteChildState, SiteChildStatus, SiteStart, SiteState, SiteStatus};
 pub use status::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
 };
@@ -60,6 +60,12 @@ pub enum Request {
     },
     /// Answered by `{}`, and [`IkeTrace`]s in lines of their own.
     DebugIke(DebugIke),
+    SiteUp {
+        name: String,
+    },
+    SiteDown {
+        name: String,
+    },
 }
 
 impl Request {
@@ -81,6 +87,8 @@ impl Request {
             | Self::SaRemove { .. }
             | Self::Sites
             | Self::SiteRemove { .. }
+            | Self::SiteUp { .. }
+            | Self::SiteDown { .. }
             | Self::DebugIke(_) => 0,
         };
         // Growth would leave copies of keys behind.
@@ -138,8 +146,7 @@ pub enum UpHow {
     AlreadyUp,
 }
 
-/// Answer to [`Request::Down`], [`Request::Logout`], [`Request::SaAdd`], [`Request::SaRemove`], [`Request::SiteAdd`] and
-/// [`Request::SiteRemove`].
+/// Answer to [`Request::Down`], [`Request::Logout`], and all requests that change SAs or sites.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     pub message: String,
@@ -193,6 +200,8 @@ mod tests {
             ".{0,40}".prop_map(|name| Request::SiteRemove { name }),
             (words(), any::<bool>(), any::<bool>())
                 .prop_map(|(site, follow, keys)| Request::DebugIke(DebugIke { site, follow, keys })),
+            ".{0,40}".prop_map(|name| Request::SiteUp { name }),
+            ".{0,40}".prop_map(|name| Request::SiteDown { name }),
             (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {
                 Request::SiteAdd(SiteAdd {
                     file,

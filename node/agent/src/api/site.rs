@@ -44,6 +44,10 @@ pub enum SiteState {
     Failed,
     /// The peer has to begin.
     Waiting,
+    /// Traffic, or the peer, makes it begin.
+    Trapped,
+    /// A command took it down; its traffic goes nowhere.
+    Down,
 }
 
 /// An IKE SA.
@@ -68,12 +72,18 @@ pub struct IkeSaStatus {
 pub struct SiteChildStatus {
     pub name: String,
     pub state: SiteChildState,
+    pub start: SiteStart,
     /// Name in `twinmesh sa`.
     pub sa: Option<String>,
+    /// Packets that would have left without protection, and were dropped.
+    pub blocked: u64,
+    /// Packets that wait for the SAs.
+    pub waiting: u64,
     /// Of the SAs, eight hexadecimal digits.
     pub spi_in: Option<String>,
     pub spi_out: Option<String>,
     pub suite: Option<String>,
+    /// As negotiated, or as configured.
     pub local_ts: Vec<String>,
     pub remote_ts: Vec<String>,
     pub age_s: Option<u64>,
@@ -83,6 +93,15 @@ pub struct SiteChildStatus {
     pub bytes_out: u64,
     /// How often it got new keys.
     pub rekeyed: u64,
+}
+
+/// Who begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SiteStart {
+    Start,
+    Trap,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

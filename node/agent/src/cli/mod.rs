@@ -49,6 +49,8 @@ enum CommandError {
     SaFile(#[from] crate::sa::SaFileError),
     #[error(transparent)]
     SiteFile(#[from] crate::site::SiteFileError),
+    #[error(transparent)]
+    SiteUp(#[from] site::UpError),
     #[error("cannot read {file}: {source}")]
     Read { file: String, source: io::Error },
     #[error(transparent)]

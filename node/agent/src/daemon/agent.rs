@@ -102,17 +102,19 @@ impl Agent {
         // Of a daemon that crashed.
         sweep_detours(&self.netlink).await;
         let config = &self.stored.config;
-        if config.wanted == Wanted::Up
-            && config.removed.is_none()
-            && let Some(coordinator) = config.coordinator.clone()
-        {
+        let wanted = config.wanted == Wanted::Up && config.removed.is_none();
+        let coordinator = config.coordinator.clone().filter(|_| wanted);
+        self.load_sites();
+        if coordinator.is_some() || self.sites.need_plane() {
             if let Err(error) = self.start_plane().await {
                 if is_lasting(&error) {
                     return Err(error.into());
                 }
                 self.plane_failed(&error, now);
             }
-            self.open_session(coordinator, Greeting::Hello);
+            if let Some(coordinator) = coordinator {
+                self.open_session(coordinator, Greeting::Hello);
+            }
         } else if let Err(error) = Plane::rehearse(&self.settings)
             && is_lasting(&error)
         {
@@ -159,6 +161,8 @@ impl Agent {
             Request::SiteAdd(add) => self.add_site(&add, now).await,
             Request::SiteRemove { name } => self.remove_site(&name, now).await,
             Request::DebugIke(wanted) => self.debug_ike(wanted, lines, client),
+            Request::SiteUp { name } => self.site_up(&name, now).await,
+            Request::SiteDown { name } => self.site_down(&name, now).await,
         };
         // Who hears that the tunnels are down finds nothing of them.
         self.sweep_if_due().await;
@@ -199,6 +203,7 @@ impl Agent {
                 self.stun.handle_datagram(from, &datagram, now);
             }
             DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
+            DataplaneEvent::Wanted { guard, flow } => self.site_wanted(&guard, &flow, now),
             DataplaneEvent::PeerUp { peer, endpoint } => {
                 tracing::debug!(%peer, %endpoint, "a tunnel is up");
                 self.tunnels_changed();
@@ -228,6 +233,7 @@ impl Agent {
             plane.dataplane.network_changed();
         }
         self.move_sites(now);
+        self.retry_unreached_sites(now);
         self.stun.restart(now);
         if let Some(session) = self.session.as_mut() {
             session.handle_network_change(now);
@@ -236,7 +242,9 @@ impl Agent {
 
     /// Does everything that is due, until nothing is left to do.
     pub(super) async fn drive(&mut self, now: Instant) {
-        if self.plane_retry.is_some_and(|at| at <= now) {
+        // What ended the tunnels of the network may have left sites.
+        let left = self.plane.is_none() && self.plane_retry.is_none() && self.sites.need_plane();
+        if left || self.plane_retry.is_some_and(|at| at <= now) {
             self.start_plane_or_retry(now).await;
         }
         self.sweep_if_due().await;

@@ -86,6 +86,7 @@ impl Agent {
             // Whoever removed the node may have had a reason to distrust its keys.
             self.stored.renew_keys(&self.folder).map_err(|error| error.to_string())?;
         }
+        self.wake_sites();
         // Likewise a missing TUN device.
         self.start_plane().await.map_err(|error| whole(&error))?;
         let config = Config {
@@ -106,6 +107,7 @@ impl Agent {
         now: Instant,
     ) -> Result<Begun, String> {
         let was_up = self.plane.is_some() && self.session.is_some() && !moved;
+        self.wake_sites();
         self.start_plane().await.map_err(|error| whole(&error))?;
         let config = Config {
             coordinator: Some(coordinator.clone()),

@@ -23,6 +23,9 @@ impl Agent {
         if let Err(error) = self.stored.store_wanted(&self.folder, Wanted::Down) {
             return Answer::Error(error.to_string());
         }
+        if let Err(error) = self.stop_sites() {
+            return Answer::Error(error.to_string());
+        }
         self.close_session();
         self.stop_plane();
         self.fail_pending("`twinmesh down` came in between".to_owned());

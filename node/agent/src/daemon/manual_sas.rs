@@ -140,7 +140,7 @@ impl Agent {
     }
 
     pub(super) fn has_sas(&self) -> bool {
-        self.plane.as_ref().is_some_and(|plane| !plane.sas.is_empty())
+        self.plane.as_ref().is_some_and(|plane| !plane.sas.is_empty() || !plane.guards.is_empty())
     }
 
     pub(super) fn sas_due(&self) -> Option<Instant> {

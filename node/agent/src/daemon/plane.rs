@@ -12,6 +12,7 @@ use twinmesh_dataplane::{Config, Dataplane, Event, PrivateKey, StartError};
 
 use super::Settings;
 use super::sa_routes::{Installed, SaRoutes};
+use super::sites::Guards;
 use super::tunnels::{Step, Surroundings, Tunnels};
 use crate::control::MapChange;
 use crate::network::{DETOUR_MARK, Detours, Interface, InterfacePlan, KernelState};
@@ -26,6 +27,7 @@ pub(super) struct Plane {
     tunnels: Tunnels,
     detours: Detours,
     pub(super) sas: BTreeMap<String, Installed>,
+    pub(super) guards: Guards,
     /// Why traffic of some SA does not reach the TUN device.
     pub(super) route_problem: Option<String>,
 }
@@ -55,6 +57,7 @@ impl Plane {
             tunnels: Tunnels::default(),
             detours: Detours::new(netlink, index),
             sas: BTreeMap::new(),
+            guards: Guards::new(),
             route_problem: None,
         })
     }
@@ -107,7 +110,8 @@ impl Plane {
         overlay: &[IpAddr],
         here: &Surroundings,
     ) -> Result<(), String> {
-        let routes = SaRoutes::of(self.sas.values(), overlay, &here.hosts);
+        let guarded = self.guards.values().map(|(_, guarded)| guarded);
+        let routes = SaRoutes::of(self.sas.values().chain(guarded), overlay, &here.hosts);
         let mut plan = map.map(InterfacePlan::of).unwrap_or_default();
         plan.add_routes(routes.direct.clone());
         self.interface.apply(&plan).await;

@@ -25,6 +25,8 @@ impl Agent {
         self.plane = Some(plane);
         self.plane_problem = None;
         self.look_around().await;
+        // Their guards' routes come with those of the map.
+        self.begin_sites(Instant::now());
         self.apply_map(&MapChange::Whole).await;
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use twinmesh_dataplane::EspConfig;
-use twinmesh_dataplane::esp::{IpRange, Mode};
+use twinmesh_dataplane::esp::{IpRange, Mode, Selectors};
+use twinmesh_ike::config::Remote;
 
 use crate::api::{SaOrigin, SaState};
 use crate::sa::ManualSa;
@@ -17,8 +18,8 @@ pub(super) struct Installed {
     pub(super) destinations: BTreeSet<IpNet>,
     /// This node's outer address, in transport mode.
     pub(super) local: Option<IpAddr>,
-    /// The peer's outer address, as configured.
-    pub(super) remote: IpAddr,
+    /// The peer's outer address, as configured; `None`: it may be any.
+    pub(super) remote: Option<IpAddr>,
     pub(super) follow_remote: bool,
     /// Addresses of this node's side.
     sources: Vec<IpRange>,
@@ -36,12 +37,33 @@ impl Installed {
         Self::of(config, destinations, SaOrigin::Ike)
     }
 
+    /// Nothing yet: what a site's child would have; `local` in transport mode.
+    pub(super) fn of_guard(
+        selectors: &Selectors,
+        destinations: BTreeSet<IpNet>,
+        local: Option<IpAddr>,
+        remote: Remote,
+    ) -> Self {
+        Self {
+            origin: SaOrigin::Ike,
+            destinations,
+            local,
+            remote: match remote {
+                Remote::At(remote) => Some(remote.ip()),
+                Remote::Anywhere => None,
+            },
+            follow_remote: false,
+            sources: selectors.local.iter().map(|selector| selector.addresses).collect(),
+            told: [SaState::Active; 2],
+        }
+    }
+
     fn of(config: &EspConfig, destinations: BTreeSet<IpNet>, origin: SaOrigin) -> Self {
         Self {
             origin,
             destinations,
             local: config.path.local.filter(|_| config.inbound.mode == Mode::Transport),
-            remote: config.path.remote.ip(),
+            remote: Some(config.path.remote.ip()),
             follow_remote: config.follow_remote,
             sources: config.outbound.selectors.local.iter().map(|selector| selector.addresses).collect(),
             told: [SaState::Active; 2],
@@ -83,11 +105,18 @@ impl SaRoutes {
         overlay: &[IpAddr],
         hosts: &BTreeSet<IpAddr>,
     ) -> Self {
-        let peers: BTreeSet<IpAddr> = sas.clone().map(|sa| sa.remote).collect();
+        let peers: BTreeSet<IpAddr> = sas.clone().filter_map(|sa| sa.remote).collect();
+        // A peer that may be anywhere may be there.
+        let anywhere: BTreeSet<IpNet> = sas
+            .clone()
+            .filter(|sa| sa.remote.is_none())
+            .flat_map(|sa| sa.destinations.iter().copied())
+            .collect();
         let mut routes = Self::default();
         for sa in sas {
             for destination in &sa.destinations {
-                let around_a_peer = peers.iter().any(|peer| destination.contains(peer));
+                let around_a_peer =
+                    anywhere.contains(destination) || peers.iter().any(|peer| destination.contains(peer));
                 let table = if around_a_peer { &mut routes.detours } else { &mut routes.direct };
                 // Of two SAs with one destination the first wins, as in the data plane.
                 table.entry(*destination).or_insert_with(|| sa.source(destination, overlay, hosts));

@@ -1,7 +1,5 @@
 //! The answer to `sa`.
 
-use std::net::IpAddr;
-
 use twinmesh_dataplane::esp::{Limits, Mode, SuiteClass, TrafficSelector};
 use twinmesh_dataplane::{Encapsulation, EspStatus, SaStatus};
 
@@ -33,7 +31,9 @@ impl Agent {
     pub(super) fn strict_reverse_path(&self, names: &[String]) -> Option<String> {
         let plane = self.plane.as_ref()?;
         let outer_ipv4 = |sa: &Installed| {
-            matches!(sa.remote, IpAddr::V4(_)) && sa.destinations.iter().any(|to| to.contains(&sa.remote))
+            sa.remote.is_some_and(|remote| {
+                remote.is_ipv4() && sa.destinations.iter().any(|to| to.contains(&remote))
+            })
         };
         if !names.iter().filter_map(|name| plane.sas.get(name)).any(outer_ipv4) {
             return None;

@@ -7,7 +7,7 @@ use twinmesh_control::{IdentityKeyPair, NetworkMap};
 use twinmesh_dataplane::PrivateKey;
 
 use super::DaemonError;
-use crate::state::{Config, Kept, StateFolder, Wanted};
+use crate::state::{Config, Kept, StateFolder, StoredSites, Wanted};
 
 /// The contents of the state folder.
 pub(super) struct Stored {
@@ -15,6 +15,7 @@ pub(super) struct Stored {
     pub(super) wireguard: PrivateKey,
     pub(super) config: Config,
     pub(super) map: Option<NetworkMap>,
+    pub(super) sites: StoredSites,
     /// What was lost, and what that means, in words for the user.
     pub(super) notice: Option<String>,
 }
@@ -83,11 +84,23 @@ impl Stored {
         } else {
             None
         };
+        let sites = match folder.sites()? {
+            Kept::Found(sites) => sites,
+            Kept::Missing => StoredSites::default(),
+            Kept::SetAside(aside) => {
+                notices.push(format!(
+                    "the file `sites` was corrupt ({}): this node knows its sites no more; add them again with \
+                     `twinmesh site add`",
+                    kept(&aside)
+                ));
+                StoredSites::default()
+            }
+        };
         let notice = (!notices.is_empty()).then(|| notices.join("; "));
         if let Some(notice) = &notice {
             tracing::error!(notice, "state was lost");
         }
-        Ok(Self { identity: Arc::new(identity), wireguard, config, map, notice })
+        Ok(Self { identity: Arc::new(identity), wireguard, config, map, sites, notice })
     }
 
     /// Forgets everything: the node is as new, with new keys.
@@ -132,7 +145,8 @@ fn kept(aside: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Coordinator;
+    use crate::api::SecretText;
+    use crate::state::{Coordinator, StoredSite};
     use crate::testing::map;
 
     struct Node {
@@ -204,6 +218,31 @@ mod tests {
     fn a_corrupt_map_leaves_the_node_waiting_for_its_coordinator() {
         let stored = Node::joined().load_damaged("map");
         assert!(stored.config.coordinator.is_some() && stored.map.is_none());
+    }
+
+    #[test]
+    fn a_corrupt_file_of_sites_is_set_aside_and_the_node_goes_on_without() {
+        let stored = Node::joined().load_damaged("sites");
+        assert!(stored.config.coordinator.is_some() && stored.sites == StoredSites::default());
+    }
+
+    #[test]
+    fn sites_are_found_again_with_their_secrets_and_the_last_one_takes_the_file_along() {
+        let node = Node::joined();
+        let text = |text: &str| SecretText::new(text.to_owned().into());
+        let site = StoredSite {
+            name: "peer".to_owned(),
+            file: "site.toml".to_owned(),
+            folder: "/etc".into(),
+            text: text("psk = \"\u{fc}\""),
+            files: [("node.key".to_owned(), text("a key"))].into(),
+            down: true,
+        };
+        let sites = StoredSites { stopped: true, sites: vec![site] };
+        node.open().store_sites(&sites).unwrap();
+        assert_eq!(Stored::load(&node.open()).unwrap().sites, sites);
+        node.open().store_sites(&StoredSites::default()).unwrap();
+        assert!(!node.folder.path().join("sites").exists());
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! From the written tables to a checked site.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -11,11 +10,12 @@ use twinmesh_ike::config::{
     EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote, StartAction, Vendor,
 };
 
-use super::Site;
 use super::child::child;
 use super::credentials::auth;
 use super::error::{Problem, SiteFileError};
-use super::file::{EncapsulationName, SiteTable, StartName};
+use super::file::{AfterLossName, EncapsulationName, SiteTable, StartName};
+use super::sources::Sources;
+use super::{AfterLoss, Site, SiteChild};
 use crate::sa::{self, Number};
 
 /// Where the peer listens for IKE and ESP in UDP from the first message on (RFC 7296 §2.23).
@@ -42,30 +42,33 @@ pub(super) fn at<T>(value: &Spanned<T>, problem: impl Into<Problem>) -> Fault {
     Fault { span: value.span(), problem: problem.into() }
 }
 
-pub(super) fn check(text: &str, file: &str, folder: &Path) -> Result<Site, SiteFileError> {
+pub(super) fn check(text: &str, file: &str, mut sources: Sources<'_>) -> Result<Site, SiteFileError> {
     let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
     let wrong = |offset, problem| SiteFileError { file: file.to_owned(), line: line_of(offset), problem };
     let table: SiteTable = toml::from_str(text).map_err(|error| {
         let message = error.message().trim_end().replace('\n', "; ");
         wrong(error.span().map_or(0, |span| span.start), Problem::Toml(message))
     })?;
-    site(&table, folder).map_err(|fault| wrong(fault.span.start, fault.problem))
+    let mut site = site(&table, &mut sources).map_err(|fault| wrong(fault.span.start, fault.problem))?;
+    site.files = sources.read;
+    Ok(site)
 }
 
-fn site(table: &SiteTable, folder: &Path) -> Checked<Site> {
+fn site(table: &SiteTable, sources: &mut Sources<'_>) -> Checked<Site> {
     name(&table.name)?;
     let remote = remote(&table.remote)?;
     let local = table.local.as_ref().map(|written| local(written, remote)).transpose()?;
     let legacy = if table.allow_legacy { Legacy::Allowed } else { Legacy::Refused };
-    let auth = auth(&table.auth, folder, legacy, &table.remote, remote)?;
+    let auth = auth(&table.auth, sources, legacy, &table.remote, remote)?;
     if table.child.is_empty() {
         return Err(at(&table.name, Problem::NoChild));
     }
+    let default_start = start(table.start.as_ref(), remote, None)?;
     let mut names = BTreeSet::new();
     let children = table
         .child
         .iter()
-        .map(|written| child(written, remote, legacy, &mut names))
+        .map(|written| child(written, remote, legacy, default_start, &mut names))
         .collect::<Checked<Vec<_>>>()?;
     Ok(Site {
         name: table.name.as_ref().clone(),
@@ -77,7 +80,7 @@ fn site(table: &SiteTable, folder: &Path) -> Checked<Site> {
             EncapsulationName::Udp => EncapsulationPolicy::Udp,
             EncapsulationName::Raw => EncapsulationPolicy::Raw,
         },
-        start: start(table.start.as_ref(), remote)?,
+        after_loss: after_loss(table.dpd_action.as_ref(), remote, &children)?,
         proposals: proposals(table.proposals.as_ref(), Protocol::Ike, legacy)?,
         lifetime: time(table.rekey_time.as_ref())?.map_or_else(Lifetime::of_ike, Lifetime::of),
         dpd_delay: dpd_delay(table.dpd_delay.as_ref())?,
@@ -89,6 +92,7 @@ fn site(table: &SiteTable, folder: &Path) -> Checked<Site> {
         local_identity: auth.local_identity,
         remote_identity: auth.remote_identity,
         children,
+        files: BTreeMap::new(),
     })
 }
 
@@ -129,20 +133,47 @@ fn vendor(written: &Spanned<String>) -> Checked<Vendor> {
     written.as_ref().parse().map_err(|error: twinmesh_ike::config::UnknownVendor| at(written, error))
 }
 
-fn start(written: Option<&Spanned<StartName>>, remote: Remote) -> Checked<StartAction> {
+/// Who begins; `default` where nothing is written.
+pub(super) fn start(
+    written: Option<&Spanned<StartName>>,
+    remote: Remote,
+    default: Option<StartAction>,
+) -> Checked<StartAction> {
+    let action = match written.map(AsRef::as_ref) {
+        Some(StartName::Start) => StartAction::Start,
+        Some(StartName::Trap) => StartAction::Trap,
+        Some(StartName::None) => StartAction::None,
+        None => {
+            return Ok(default.unwrap_or(match remote {
+                Remote::At(_) => StartAction::Start,
+                Remote::Anywhere => StartAction::None,
+            }));
+        }
+    };
     match (written, remote) {
-        (Some(written), Remote::Anywhere) if *written.as_ref() == StartName::Start => {
+        (Some(written), Remote::Anywhere) if action != StartAction::None => {
             Err(at(written, Problem::StartAnywhere))
         }
-        (_, Remote::Anywhere) => Ok(StartAction::None),
-        (written, Remote::At(_)) => Ok(start_action(written)),
+        _ => Ok(action),
     }
 }
 
-pub(super) fn start_action(written: Option<&Spanned<StartName>>) -> StartAction {
-    match written.map(AsRef::as_ref) {
-        Some(StartName::Start) | None => StartAction::Start,
-        Some(StartName::None) => StartAction::None,
+/// What is written, or what goes with how the children start.
+fn after_loss(
+    written: Option<&Spanned<AfterLossName>>,
+    remote: Remote,
+    children: &[SiteChild],
+) -> Checked<AfterLoss> {
+    let any = |action| children.iter().any(|child| child.start() == action);
+    match (written.map(|written| (written, *written.as_ref())), remote) {
+        (Some((place, AfterLossName::Restart | AfterLossName::Trap)), Remote::Anywhere) => {
+            Err(at(place, Problem::StartAnywhere))
+        }
+        (Some((_, AfterLossName::Restart)), _) => Ok(AfterLoss::Restart),
+        (Some((_, AfterLossName::Trap)), _) => Ok(AfterLoss::Trap),
+        (None, _) if any(StartAction::Start) => Ok(AfterLoss::Restart),
+        (None, _) if any(StartAction::Trap) => Ok(AfterLoss::Trap),
+        (Some((_, AfterLossName::Clear)) | None, _) => Ok(AfterLoss::Clear),
     }
 }
 

@@ -8,11 +8,12 @@ use ipnet::IpNet;
 use toml::Spanned;
 use twinmesh_dataplane::esp::TrafficSelector as EspSelector;
 use twinmesh_ike::config::{
-    ChildConfig, Legacy, Lifetime, MOST_SELECTORS, Mode, Protocol, Remote, SelectorPair, TrafficSelector,
+    ChildConfig, Legacy, Lifetime, MOST_SELECTORS, Mode, Protocol, Remote, SelectorPair, StartAction,
+    TrafficSelector,
 };
 
 use super::SiteChild;
-use super::check::{Checked, at, name, proposals, start_action, time};
+use super::check::{Checked, at, name, proposals, start, time};
 use super::error::Problem;
 use super::file::{ChildTable, ModeName};
 use super::selectors::to_ike;
@@ -22,6 +23,7 @@ pub(super) fn child(
     written: &Spanned<ChildTable>,
     remote: Remote,
     legacy: Legacy,
+    default_start: StartAction,
     names: &mut BTreeSet<String>,
 ) -> Checked<SiteChild> {
     let table = written.as_ref();
@@ -51,7 +53,7 @@ pub(super) fn child(
     );
     config.proposals = proposals(table.proposals.as_ref(), Protocol::Esp, legacy)?;
     config.mode = mode;
-    config.start = start_action(table.start.as_ref());
+    config.start = start(table.start.as_ref(), remote, Some(default_start))?;
     config.lifetime = lifetime(table)?;
     let is_ipv4 = matches!(remote, Remote::At(remote) if remote.is_ipv4());
     Ok(SiteChild {

@@ -1,8 +1,5 @@
 //! The table `[auth]`: how both ends prove who they are.
 
-use std::fs;
-use std::path::Path;
-
 use toml::Spanned;
 use twinmesh_ike::auth::{
     CertifiedKey, Credentials, Identity, IdentityPattern, LocalCredential, PreSharedKey, PrivateKey,
@@ -15,9 +12,7 @@ use super::check::{Checked, Fault, at};
 use super::error::Problem;
 use super::file::AuthTable;
 use super::identity_of;
-
-/// A longer one has no business here.
-const LONGEST_FILE: u64 = 1 << 20;
+use super::sources::Sources;
 
 /// The table, read.
 pub(super) struct Auth {
@@ -27,10 +22,10 @@ pub(super) struct Auth {
     pub(super) remote_identity: IdentityPattern,
 }
 
-/// Files are named relative to `folder`. `place` is that of the peer's address, by which it is known without more.
+/// `place` is that of the peer's address, by which it is known without more.
 pub(super) fn auth(
     table: &Spanned<AuthTable>,
-    folder: &Path,
+    sources: &mut Sources<'_>,
     legacy: Legacy,
     place: &Spanned<String>,
     remote: Remote,
@@ -43,7 +38,7 @@ pub(super) fn auth(
     let mut local_identity = written.local_id.as_ref().map(identity).transpose()?;
     let local = match (&written.certificate, &written.key) {
         (Some(certificate), Some(key)) => {
-            let certified = certified(certificate, key, folder)?;
+            let certified = certified(certificate, key, sources)?;
             match (&local_identity, &written.local_id) {
                 (Some(identity), Some(place)) if !certified.names(identity) => {
                     return Err(at(place, Problem::NotNamed(place.as_ref().clone())));
@@ -53,7 +48,7 @@ pub(super) fn auth(
             }
             LocalCredential::Certificate(certified)
         }
-        (None, Some(key)) => LocalCredential::RawKey(private_key(key, folder)?),
+        (None, Some(key)) => LocalCredential::RawKey(private_key(key, sources)?),
         (Some(certificate), None) => return Err(at(certificate, Problem::NoKey)),
         (None, None) => LocalCredential::PreSharedKey(needed(secret.as_ref(), table)?),
     };
@@ -63,9 +58,9 @@ pub(super) fn auth(
     };
     let peer = match (&written.ca, &written.remote_public_key) {
         (Some(ca), Some(_)) => return Err(at(ca, Problem::TwoProofs)),
-        (Some(ca), None) => RemoteCredential::Certificates(anchors(ca, written, folder, sha1)?),
+        (Some(ca), None) => RemoteCredential::Certificates(anchors(ca, written, sources, sha1)?),
         (None, Some(key)) => {
-            let pem = read(key, folder)?;
+            let pem = read(key, sources)?;
             let key = PublicKey::from_pem(&pem).map_err(|error| in_file(key, error))?;
             RemoteCredential::RawKeys(RawKeys { keys: vec![key], sha1 })
         }
@@ -107,37 +102,41 @@ fn remote_identity(table: &AuthTable, place: &Spanned<String>, remote: Remote) -
     }
 }
 
-fn certified(certificate: &Spanned<String>, key: &Spanned<String>, folder: &Path) -> Checked<CertifiedKey> {
-    let key = private_key(key, folder)?;
-    let pem = read(certificate, folder)?;
+fn certified(
+    certificate: &Spanned<String>,
+    key: &Spanned<String>,
+    sources: &mut Sources<'_>,
+) -> Checked<CertifiedKey> {
+    let key = private_key(key, sources)?;
+    let pem = read(certificate, sources)?;
     CertifiedKey::from_pem(key, &pem).map_err(|error| in_file(certificate, error))
 }
 
-fn private_key(written: &Spanned<String>, folder: &Path) -> Checked<PrivateKey> {
-    let pem = read(written, folder)?;
+fn private_key(written: &Spanned<String>, sources: &mut Sources<'_>) -> Checked<PrivateKey> {
+    let pem = read(written, sources)?;
     PrivateKey::from_pem(&pem).map_err(|error| in_file(written, error))
 }
 
 fn anchors(
     ca: &Spanned<Vec<Spanned<String>>>,
     table: &AuthTable,
-    folder: &Path,
+    sources: &mut Sources<'_>,
     sha1: Sha1Signatures,
 ) -> Checked<TrustAnchors> {
     let first = ca.as_ref().first().ok_or_else(|| at(ca, Problem::NoProof))?;
-    let pem = together(ca.as_ref(), folder)?;
+    let pem = together(ca.as_ref(), sources)?;
     let mut anchors = TrustAnchors::from_pem(&pem).map_err(|error| in_file(first, error))?;
     for list in table.crl.iter().flat_map(AsRef::as_ref) {
-        let pem = read(list, folder)?;
+        let pem = read(list, sources)?;
         anchors = anchors.with_revocation_lists(&pem).map_err(|error| in_file(list, error))?;
     }
     Ok(anchors.with_sha1_signatures(sha1))
 }
 
-fn together(files: &[Spanned<String>], folder: &Path) -> Checked<Zeroizing<String>> {
+fn together(files: &[Spanned<String>], sources: &mut Sources<'_>) -> Checked<Zeroizing<String>> {
     let mut all = Zeroizing::new(String::new());
     for file in files {
-        all.push_str(&read(file, folder)?);
+        all.push_str(&read(file, sources)?);
         all.push('\n');
     }
     Ok(all)
@@ -147,12 +146,7 @@ fn in_file(written: &Spanned<String>, error: impl std::error::Error) -> Fault {
     at(written, Problem::InFile { path: written.as_ref().clone(), reason: error.to_string() })
 }
 
-fn read(written: &Spanned<String>, folder: &Path) -> Checked<Zeroizing<String>> {
-    let path = folder.join(written.as_ref());
-    let failed = |reason: String| at(written, Problem::InFile { path: written.as_ref().clone(), reason });
-    let metadata = fs::metadata(&path).map_err(|error| failed(error.to_string()))?;
-    if !metadata.is_file() || metadata.len() > LONGEST_FILE {
-        return Err(failed("this is no PEM file".to_owned()));
-    }
-    fs::read_to_string(&path).map(Zeroizing::new).map_err(|error| failed(error.to_string()))
+fn read(written: &Spanned<String>, sources: &mut Sources<'_>) -> Checked<Zeroizing<String>> {
+    let name = written.as_ref();
+    sources.text(name).map_err(|reason| at(written, Problem::InFile { path: name.clone(), reason }))
 }

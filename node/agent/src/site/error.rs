@@ -36,7 +36,9 @@ pub enum Problem {
          for a peer that comes from anywhere"
     )]
     Remote(String),
-    #[error("with remote = \"any\" only the peer can start: remove start = \"start\"")]
+    #[error(
+        "with remote = \"any\" only the peer can start: write \"none\" for start, \"clear\" for dpd_action, or leave them out"
+    )]
     StartAnywhere,
     #[error("with remote = \"any\" the peer is known by its identity alone: write remote_id in [auth]")]
     AnyoneAnywhere,

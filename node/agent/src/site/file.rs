@@ -21,6 +21,7 @@ pub(super) struct SiteTable {
     pub(super) allow_legacy: bool,
     pub(super) rekey_time: Option<Spanned<Number>>,
     pub(super) dpd_delay: Option<Spanned<Number>>,
+    pub(super) dpd_action: Option<Spanned<AfterLossName>>,
     pub(super) reauth_time: Option<Spanned<Number>>,
     pub(super) mobike: Option<bool>,
     pub(super) auth: Spanned<AuthTable>,
@@ -42,7 +43,17 @@ pub(super) enum EncapsulationName {
 #[serde(rename_all = "lowercase")]
 pub(super) enum StartName {
     Start,
+    Trap,
     None,
+}
+
+/// What to do about a peer that answers no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AfterLossName {
+    Restart,
+    Trap,
+    Clear,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -12,23 +12,28 @@ mod error;
 mod file;
 mod secret;
 mod selectors;
+mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use twinmesh_dataplane::esp::{IpRange, Selectors, TrafficSelector as EspSelector};
 use twinmesh_ike::auth::{Credentials, Identity, IdentityPattern, Weakness};
 use twinmesh_ike::config::{
     ChildConfig, ConnectionConfig, EncapsulationPolicy, Lifetime, Mode, Proposal, Quirks, Remote,
     SelectorPair, StartAction, TrafficSelector, Vendor,
 };
 
+use crate::api::SecretText;
+use crate::sa::destinations_of;
 pub use error::{Problem, SiteFileError};
 pub(crate) use selectors::to_esp;
+use sources::Sources;
 
 /// A site, checked.
 pub struct Site {
@@ -38,7 +43,6 @@ pub struct Site {
     pub local: Option<IpAddr>,
     vendor: Option<Vendor>,
     pub encapsulation: EncapsulationPolicy,
-    start: StartAction,
     proposals: Vec<Proposal>,
     lifetime: Lifetime,
     dpd_delay: Option<Duration>,
@@ -51,6 +55,20 @@ pub struct Site {
     local_identity: Option<Identity>,
     remote_identity: IdentityPattern,
     pub children: Vec<SiteChild>,
+    pub after_loss: AfterLoss,
+    /// The further files that it names, as they were read.
+    pub files: BTreeMap<String, SecretText>,
+}
+
+/// What this node does when the peer answers no longer (`dpd_action`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// It begins again, again and again.
+    Restart,
+    /// Traffic makes it begin again.
+    Trap,
+    /// It waits for the peer, or for `site up`.
+    Clear,
 }
 
 /// What the data plane needs to know of a child beside what is negotiated.
@@ -68,7 +86,17 @@ impl Site {
     /// Reads a whole file, and the keys and certificates that it names, relative to `folder`; `file` is its name in
     /// messages.
     pub fn read(text: &str, file: &str, folder: &Path) -> Result<Self, SiteFileError> {
-        check::check(text, file, folder)
+        check::check(text, file, Sources::on_disk(folder))
+    }
+
+    /// The same with further files as they were read before.
+    pub fn read_kept(
+        text: &str,
+        file: &str,
+        folder: &Path,
+        kept: &BTreeMap<String, SecretText>,
+    ) -> Result<Self, SiteFileError> {
+        check::check(text, file, Sources::kept(folder, kept))
     }
 
     /// For the engine, from this address of this node; and what the vendor's preset does, in words.
@@ -76,7 +104,7 @@ impl Site {
         let mut connection = ConnectionConfig {
             proposals: self.proposals.clone(),
             children: self.children.iter().map(|child| child.between(local.ip(), self.remote)).collect(),
-            start: self.start,
+            start: if self.starts() { StartAction::Start } else { StartAction::None },
             lifetime: self.lifetime,
             dpd_delay: self.dpd_delay,
             encapsulation: self.encapsulation,
@@ -109,8 +137,9 @@ impl Site {
         self.children.iter().find(|child| child.name() == name)
     }
 
-    pub const fn starts(&self) -> bool {
-        matches!(self.start, StartAction::Start)
+    /// Whether this node begins without being asked.
+    pub fn starts(&self) -> bool {
+        self.children.iter().any(SiteChild::starts)
     }
 }
 
@@ -119,9 +148,40 @@ impl SiteChild {
         &self.config.name
     }
 
+    /// Who begins.
+    pub const fn start(&self) -> StartAction {
+        self.config.start
+    }
+
     /// Whether this node sees to it that there are SAs.
     pub fn starts(&self) -> bool {
         self.config.start == StartAction::Start
+    }
+
+    /// What only its SAs may carry; in transport mode from any address of this node, where it is not known.
+    pub fn guarded(&self, local: Option<IpAddr>, remote: Remote) -> Selectors {
+        let pair = local
+            .map_or_else(|| self.config.selectors.clone(), |local| self.between(local, remote).selectors);
+        let side = |selectors: &[TrafficSelector]| -> Vec<EspSelector> {
+            selectors.iter().filter_map(to_esp).collect()
+        };
+        let mut guarded = Selectors { local: side(&pair.local), remote: side(&pair.remote) };
+        if guarded.local.is_empty() {
+            guarded.local = [IpRange::ANY_V4, IpRange::ANY_V6].map(EspSelector::new).to_vec();
+        }
+        if let (true, Remote::At(remote)) = (guarded.remote.is_empty(), remote) {
+            guarded.remote.push(EspSelector::new(IpRange::single(remote.ip())));
+        }
+        guarded
+    }
+
+    /// The prefixes that are routed into the TUN device, for SAs of these selectors.
+    pub fn destinations(&self, remote: &[EspSelector]) -> BTreeSet<IpNet> {
+        self.routes.clone().unwrap_or_else(|| destinations_of(remote))
+    }
+
+    pub fn is_transport(&self) -> bool {
+        self.config.mode == Mode::Transport
     }
 
     /// In transport mode the traffic is that between the two ends.

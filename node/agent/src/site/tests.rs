@@ -140,7 +140,31 @@ fn a_peer_from_anywhere_is_known_by_its_identity() {
     let site = good(&text);
     assert!(!site.starts());
     assert_eq!(site.remote, Remote::Anywhere);
-    refused(&text.replace("rekey_time", "start = \"start\"\nrekey_time"), 5, "only the peer can start");
+    for asks in ["start = \"start\"", "start = \"trap\"", "dpd_action = \"restart\""] {
+        refused(&text.replace("rekey_time", &format!("{asks}\nrekey_time")), 5, "only the peer can start");
+    }
+    refused(&format!("{text}start = \"trap\"\n"), 18, "only the peer can start");
+}
+
+#[test]
+fn children_start_as_their_site_does_or_differ_and_a_loss_is_met_accordingly() {
+    use StartAction::{None, Start, Trap};
+
+    let site_start = |start: &str| changed("rekey_time", &format!("start = \"{start}\"\nrekey_time"));
+    let voice = |start: &str| {
+        format!(
+            "[[child]]\nname = \"voice\"\nlocal_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.4.0.0/16\"]\n{start}"
+        )
+    };
+    let seen = |text: &str| {
+        let site = good(text);
+        (site.children.iter().map(SiteChild::start).collect::<Vec<_>>(), site.after_loss)
+    };
+    assert_eq!(seen(SITE), (vec![Start], AfterLoss::Restart));
+    assert_eq!(seen(&(site_start("trap") + &voice(""))), (vec![Trap, Trap], AfterLoss::Trap));
+    assert_eq!(seen(&(site_start("none") + &voice("start = \"trap\""))), (vec![None, Trap], AfterLoss::Trap));
+    let cleared = changed("rekey_time", "dpd_action = \"clear\"\nrekey_time");
+    assert_eq!(seen(&cleared), (vec![Start], AfterLoss::Clear));
 }
 
 #[test]

@@ -14,12 +14,13 @@ use zeroize::Zeroizing;
 
 use super::envelope::{self, EnvelopeError};
 use super::lock::Lock;
-use super::{Config, StateError};
+use super::{Config, StateError, StoredSites};
 
 const IDENTITY_KEY: &str = "identity-key";
 const WIREGUARD_KEY: &str = "wireguard-key";
 const CONFIG: &str = "config";
 const MAP: &str = "map";
+const SITES: &str = "sites";
 /// Damaged files of one name and second that are kept.
 const MOST_NAMES: u64 = 1_000;
 
@@ -100,6 +101,15 @@ impl StateFolder {
 
     pub fn forget_map(&self) -> Result<(), StateError> {
         self.remove(MAP)
+    }
+
+    pub fn sites(&self) -> Result<Kept<StoredSites>, StateError> {
+        self.read(SITES, from_json)
+    }
+
+    /// Without sites there is no file.
+    pub fn store_sites(&self, sites: &StoredSites) -> Result<(), StateError> {
+        if sites.sites.is_empty() { self.remove(SITES) } else { self.write(SITES, &sites.to_json()) }
     }
 
     pub fn forget_keys(&self) -> Result<(), StateError> {

@@ -7,19 +7,25 @@
 //!     wireguard-key            X25519, 32 bytes
 //!     config                   JSON: coordinator, pinned fingerprint, preferences, wanted up or down
 //!     map                      JSON: the last network map
+//!     sites                    JSON: the sites, with their secrets
 //!     <name>.corrupt-<unix time>
 //! ```
 //!
 //! Each file starts with a line that names its kind, version and check sum (`envelope`). Files are
 //! mode 0600 and replaced whole: written beside, synced, renamed.
+//!
+//! SAs keyed by hand are not kept: after a restart their sequence numbers would start at 1 again, under the same keys,
+//! and packets would share nonces (RFC 4106 §2). A site negotiates new keys each time.
 
 mod config;
 mod envelope;
 mod folder;
 mod lock;
+mod sites;
 
 pub use config::{Config, Coordinator, Wanted};
 pub use folder::{Kept, StateFolder};
+pub use sites::{StoredSite, StoredSites};
 
 use std::io;
 use std::path::PathBuf;

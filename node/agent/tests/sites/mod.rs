@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::support::{Lan, Node, refusal, until};
 
+mod standing;
+
 /// One end of a connection between nodes 1 and 2; `site` and `child` are settings that differ from test to test.
 fn site(own: u8, site: &str, child: &str) -> String {
     let peer = 3 - own;
@@ -81,7 +83,10 @@ fn a_site_comes_up_without_a_coordinator_and_leaves_nothing_behind() {
     assert!(!a.namespace.must("ip link").contains("mesh0"));
     assert!(!a.namespace.must("ss -uln").contains(":500 "));
     assert!(b.twinmesh(&["down"]).status.success());
-    assert_eq!(shown(&b), Vec::<Value>::new());
+    assert_eq!(shown(&b)[0]["state"], "down");
+    assert!(!b.has_tun());
+    assert!(b.twinmesh(&["site", "remove", "peer"]).status.success());
+    assert!(!b.has_tun() && !b.state().join("sites").exists());
 }
 
 /// Certificates of an authority and of both nodes, by openssl, in each node's folder.

@@ -110,6 +110,8 @@ pub enum StartAction {
     /// This node, at once, and again after a loss.
     #[default]
     Start,
+    /// This node, as soon as there is traffic.
+    Trap,
     /// The peer.
     None,
 }

@@ -9,8 +9,12 @@ use super::super::arguments::Socket;
 /// Connect to routers and gateways that speak IKEv2 and IPsec
 ///
 /// A site is one peer, with the subnets on both sides. The daemon negotiates keys with it, renews them, and notices
-/// when it is gone. Sites need no coordinator. They live as long as the tunnels: `twinmesh down` and the daemon's end
-/// take them away.
+/// when it is gone. Sites need no coordinator.
+///
+/// From `site add` to `site remove` a site is kept, over restarts of the daemon too, and what is to pass through it
+/// never leaves this machine in the clear: while there are no SAs, its packets are dropped and counted, and their
+/// senders told (ICMP: administratively prohibited). `twinmesh down` takes all sites down, `twinmesh up` and
+/// `twinmesh site up` bring them back.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(in super::super) struct SiteArguments {
@@ -30,10 +34,36 @@ pub(super) enum SiteCommand {
         #[command(flatten)]
         socket: Socket,
     },
-    /// Remove a site: tell its peer, and take its SAs and routes away
+    /// Remove a site for good: tell its peer, take its SAs and routes away, forget its secrets
     ///
-    /// Traffic that they protected then goes as it would without them, which may be in plain text.
+    /// Traffic that it protected then goes as it would without it, which may be in plain text. To interrupt it only,
+    /// there is `twinmesh site down`.
     Remove {
+        /// Name of the site, as in its file
+        name: String,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Bring a site up: set up its IKE SA and all its children now
+    ///
+    /// Whatever its `start` says. It waits until that has succeeded or failed, and says why; exit status 1 if it
+    /// failed. It also ends a `site down`.
+    Up {
+        /// Name of the site, as in its file
+        name: String,
+        /// How many seconds to wait
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        timeout: u64,
+        /// Do not wait
+        #[arg(long)]
+        no_wait: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Take a site down: tell its peer, end its SAs, and drop its traffic until `site up`
+    ///
+    /// It stays down over restarts of the daemon. Its peer cannot bring it up either.
+    Down {
         /// Name of the site, as in its file
         name: String,
         #[command(flatten)]
@@ -57,13 +87,16 @@ Examples:
 
 JSON (--json): an array of sites; fields may be added, none is ever renamed:
   name           of the site
-  state          established | connecting | failed (it is tried again) | waiting (the peer has to begin)
+  state          established | connecting | failed (it is tried again) | waiting (the peer has to begin) |
+                 trapped (traffic makes it begin) | down (by `site down` or `twinmesh down`)
   last_error     why the last attempt failed and what to do, or null
   remote         the peer's address and port outside, or null
   ike_sa         null, or { initiator, local, local_id, remote_id, initiator_spi, responder_spi, proposal, local_nat,
                  remote_nat, age_s }
-  children       [{ name, state (installed | none), sa (its name in `twinmesh sa`), spi_in, spi_out, suite, local_ts,
-                 remote_ts, age_s, packets_in, packets_out, bytes_in, bytes_out, rekeyed }]";
+  children       [{ name, state (installed | none), start (start | trap | none), sa (its name in `twinmesh sa`), spi_in,
+                 spi_out, suite, local_ts, remote_ts (as negotiated, or as configured), age_s, packets_in, packets_out,
+                 bytes_in, bytes_out, rekeyed, blocked (packets dropped because there were no SAs), waiting (packets
+                 kept for the SAs that they asked for) }]";
 
 const ADD_HELP: &str = concat!(
     "\
@@ -79,7 +112,9 @@ Settings; unknown ones are refused:
   local          this node's address outside; default: the one that leads to the peer
   vendor         apple, aws, cisco-asa, cisco-ios, fortigate, juniper, mikrotik, strongswan, windows: sets what that
                  vendor's routers need, and says what it has set
-  start          \"start\" (default): begin at once, and again after a loss; \"none\": wait for the peer
+  start          \"start\" (default): begin at once, and again after a loss or a failure, after 1 s and then twice as
+                 long each time, up to a minute; \"trap\": begin as soon as there is traffic, whose first packets are
+                 kept meanwhile; \"none\": wait for the peer. The default for the children
   proposals      for IKE, as strongSwan writes them, preferred first: [\"aes128gcm16-prfsha256-x25519\"]. Encryption:
                  aes128gcm16 aes256gcm16 chacha20poly1305 aes128 aes192 aes256; integrity: sha256 sha384 sha512; PRF:
                  prfsha256 prfsha384 prfsha512; key exchange: x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096
@@ -89,6 +124,8 @@ Settings; unknown ones are refused:
                  never by this node
   mobike         false: the IKE SA ends when an address changes (default true: it moves along, if the peer can)
   dpd_delay      the peer is asked for a sign of life after so long a silence; default \"30s\"; \"off\"
+  dpd_action     when it gives none: \"restart\": begin again (default where a child starts); \"trap\": when there is
+                 traffic (default where one traps); \"clear\": wait for the peer or `site up`
   [auth]
     psk          the secret of both: characters, or 0x and hexadecimal digits, or 0s and base64. Or, for either side
                  instead (files in PEM, relative to this one):
@@ -108,7 +145,7 @@ Settings; unknown ones are refused:
     proposals    for ESP: [\"aes128gcm16-x25519\"]. With a key exchange new keys are independent of the old (PFS); with
                  `-modpnone` at the end both is taken; `esn` for 64-bit sequence numbers
     mode         \"tunnel\" (default) or \"transport\"
-    start        as above
+    start        as above, for this child
     rekey_time   default \"1h\"; life_time: when it ends in any case, default a tenth later
     rekey_bytes  such as \"9 GiB\"; default none
     path_mtu     of the path to the peer, in bytes; default 1500

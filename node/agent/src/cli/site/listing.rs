@@ -18,6 +18,8 @@ fn site(site: &SiteStatus) -> String {
         SiteState::Connecting => "connecting",
         SiteState::Failed => "FAILED",
         SiteState::Waiting => "waiting for the peer",
+        SiteState::Trapped => "waiting for traffic",
+        SiteState::Down => "DOWN",
     };
     let remote = site.remote.as_deref().unwrap_or("anywhere");
     let mut text = format!("{}: {state}, peer at {remote}\n", site.name);
@@ -47,17 +49,33 @@ fn ike_sa(sa: &IkeSaStatus) -> String {
 
 fn child(child: &SiteChildStatus) -> Vec<String> {
     let name = format!("  {}", child.name);
+    let selectors = format!("{} === {}", child.local_ts.join(", "), child.remote_ts.join(", "));
     let (Some(suite), Some(spi_in), Some(spi_out)) = (&child.suite, &child.spi_in, &child.spi_out) else {
-        return vec![name, "no SAs".to_owned()];
+        return vec![name, selectors, "no SAs".to_owned(), held_back(child)];
     };
     vec![
         name,
-        format!("{} === {}", child.local_ts.join(", "), child.remote_ts.join(", ")),
+        selectors,
         suite.clone(),
         format!("in {spi_in} {}", bytes(child.bytes_in)),
         format!("out {spi_out} {}", bytes(child.bytes_out)),
         format!("for {}", age(child.age_s.unwrap_or(0))),
+        held_back(child),
     ]
+}
+
+/// Packets that did not leave because there were no SAs.
+fn held_back(child: &SiteChildStatus) -> String {
+    let words = |count: u64, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 packet {what}")),
+        count => Some(format!("{count} packets {what}")),
+    };
+    [words(child.waiting, "waiting"), words(child.blocked, "blocked")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -73,13 +91,13 @@ mod tests {
                 "proposal": "aes128gcm16-prfsha256-x25519", "local_nat": true, "remote_nat": false, "age_s": 130
             },
             "children": [{
-                "name": "lan", "state": "installed", "sa": "branch-7/lan#1", "spi_in": "c0000001",
+                "name": "lan", "state": "installed", "start": "start", "blocked": 1, "waiting": 0, "sa": "branch-7/lan#1", "spi_in": "c0000001",
                 "spi_out": "d0000001", "suite": "aes128gcm16", "local_ts": ["10.1.0.0/16"],
                 "remote_ts": ["10.2.0.0/16"], "age_s": 65, "packets_in": 3, "packets_out": 4, "bytes_in": 3482,
                 "bytes_out": 84, "rekeyed": 0
             }, {
-                "name": "voice", "state": "none", "sa": null, "spi_in": null, "spi_out": null, "suite": null,
-                "local_ts": [], "remote_ts": [], "age_s": null, "packets_in": 0, "packets_out": 0, "bytes_in": 0,
+                "name": "voice", "state": "none", "start": "trap", "blocked": 12, "waiting": 3, "sa": null, "spi_in": null, "spi_out": null, "suite": null,
+                "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.4.0.0/16"], "age_s": null, "packets_in": 0, "packets_out": 0, "bytes_in": 0,
                 "bytes_out": 0, "rekeyed": 0
             }]
         }]))
@@ -93,8 +111,8 @@ mod tests {
             "\
 branch-7: established, peer at 198.51.100.2:4500
   gw.example.net … branch, aes128gcm16-prfsha256-x25519, begun here 2 min ago, SPIs 0011223344556677 8899aabbccddeeff
-  lan    10.1.0.0/16 === 10.2.0.0/16  aes128gcm16  in c0000001 3.4 KiB  out d0000001 84 B  for 65 s
-  voice  no SAs
+  lan    10.1.0.0/16 === 10.2.0.0/16  aes128gcm16  in c0000001 3.4 KiB                    out d0000001 84 B  for 65 s  1 packet blocked
+  voice  10.1.0.0/16 === 10.4.0.0/16  no SAs       3 packets waiting, 12 packets blocked
 "
         );
     }

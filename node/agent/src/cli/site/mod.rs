@@ -2,6 +2,7 @@
 
 mod arguments;
 mod listing;
+mod up;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::site::Site;
 pub(crate) use arguments::EXAMPLE;
 pub(super) use arguments::SiteArguments;
 use arguments::SiteCommand;
+pub(super) use up::UpError;
 
 pub(super) fn run(arguments: &SiteArguments) -> Result<(), CommandError> {
     match &arguments.command {
@@ -21,6 +23,12 @@ pub(super) fn run(arguments: &SiteArguments) -> Result<(), CommandError> {
             tell_done(&ask(&socket.socket, &Request::SiteRemove { name: name.clone() })?)
         }
         SiteCommand::List { json, socket } => list(&socket.socket, *json),
+        SiteCommand::Up { name, timeout, no_wait, socket } => {
+            up::run(name, (!no_wait).then_some(*timeout), &socket.socket)
+        }
+        SiteCommand::Down { name, socket } => {
+            tell_done(&ask(&socket.socket, &Request::SiteDown { name: name.clone() })?)
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use twinmesh_ike::{
 
 use super::super::agent::Agent;
 use super::super::sa_routes::Installed;
-use crate::sa::{destinations_of, needs_alignment_of_8};
+use super::guards::guard_name;
+use crate::sa::needs_alignment_of_8;
 use crate::site::{SiteChild, to_esp};
 
 /// Packets of a peer that arrive later than this after its DELETE are lost.
@@ -37,6 +38,8 @@ pub(super) struct Child {
     pub(super) tunnel: String,
     /// The tunnel that goes on sending until the peer is heard on this one.
     awaits: Option<String>,
+    /// The tunnel whose place it has taken.
+    pub(super) follows: Option<String>,
     /// Newest sequence number seen.
     heard: u64,
     rekey_asked: bool,
@@ -71,6 +74,7 @@ impl Agent {
                 *entry.rekeyed.entry(child.clone()).or_default() += 1;
             }
         }
+        let follows = old.clone();
         let awaits = match (outbound, old) {
             (OutboundStart::AfterPeer, old) => old,
             (OutboundStart::Now, Some(old)) => {
@@ -79,7 +83,8 @@ impl Agent {
             }
             (OutboundStart::Now, None) => None,
         };
-        let known = Child { connection, name: child, ike_sa, tunnel, awaits, heard: 0, rekey_asked: false };
+        let known =
+            Child { connection, name: child, ike_sa, tunnel, awaits, follows, heard: 0, rekey_asked: false };
         self.sites.children.insert(id, known);
         self.sites.reroute = true;
         self.sites.watch_due = Some(now + QUICK_INTERVAL);
@@ -92,9 +97,10 @@ impl Agent {
         let child = entry.site.child(&event.child).ok_or("no such child")?;
         let name = format!("{}/{}#{}", event.connection, event.child, event.child_sa);
         let remote_nat = entry.ike_sa.as_ref().is_some_and(|standing| standing.link.nat.remote);
-        let config = esp_config(event, name.clone(), follows, child, remote_nat)?;
-        let destinations =
-            child.routes.clone().unwrap_or_else(|| destinations_of(&config.outbound.selectors.remote));
+        let guard = guard_name(&event.connection, &event.child);
+        let mut config = esp_config(event, name.clone(), follows, child, remote_nat)?;
+        config.guard = Some(guard);
+        let destinations = child.destinations(&config.outbound.selectors.remote);
         let installed = Installed::of_child(&config, destinations);
         plane.dataplane.add_esp(config).map_err(|error| error.to_string())?;
         plane.sas.insert(name.clone(), installed);
@@ -104,9 +110,10 @@ impl Agent {
     pub(super) fn child_deleted(&mut self, event: &ChildSaDeleted, now: Instant) {
         let Some(gone) = self.sites.children.remove(&event.child_sa) else { return };
         tracing::info!(sa = gone.tunnel, reason = ?event.reason, "a child SA is gone");
-        let mut replaced = false;
+        let mut replaced = matches!(event.reason, DeleteReason::Rekeyed | DeleteReason::Redundant);
         for other in self.sites.children.values_mut() {
-            replaced |= other.connection == gone.connection && other.name == gone.name;
+            // There may be others of that name, for other pairs of subnets.
+            replaced |= other.follows.as_ref() == Some(&gone.tunnel);
             // RFC 7296 §2.8: with the old one gone, the peer has the new one.
             other.awaits.take_if(|awaited| *awaited == gone.tunnel);
         }

@@ -42,6 +42,9 @@ impl Agent {
         self.retry_sites(now);
         self.sites.engine.handle_timeout(now, &mut random);
         self.obey_engine(now);
+        if self.sites.reguard {
+            self.set_guards();
+        }
         if std::mem::take(&mut self.sites.reroute) {
             self.reroute_sas().await;
         }
@@ -52,7 +55,10 @@ impl Agent {
         while let Some(output) = self.sites.engine.poll_output() {
             match output {
                 Output::Transmit(transmit) => self.transmit(&transmit),
-                Output::Event(event) => self.handle_ike_event(event, now),
+                Output::Event(event) => {
+                    self.sites.reguard = true;
+                    self.handle_ike_event(event, now);
+                }
                 Output::Trace(trace) => self.sites.traces.trace(*trace, SystemTime::now()),
             }
         }
@@ -73,41 +79,6 @@ impl Agent {
 
     pub(super) fn command(&mut self, command: Command, now: Instant) {
         self.sites.engine.handle_command(now, command, &mut random);
-    }
-
-    fn retry_sites(&mut self, now: Instant) {
-        let mut commands = Vec::new();
-        let mut again = Vec::new();
-        for (name, entry) in &mut self.sites.entries {
-            if entry.retry.is_due(now) && entry.ike_sa.is_none() {
-                entry.connecting = true;
-                again.push(name.clone());
-            }
-            // The other side sees to those of an IKE SA that it has begun.
-            let begun_here = entry.ike_sa.as_ref().is_some_and(|standing| standing.link.initiator);
-            if entry.child_retry.is_due(now) && begun_here {
-                let installed = |child: &str| {
-                    self.sites
-                        .children
-                        .values()
-                        .any(|known| known.connection == *name && &*known.name == child)
-                };
-                let missing =
-                    entry.site.children.iter().filter(|child| child.starts() && !installed(child.name()));
-                commands.extend(missing.map(|child| Command::CreateChild {
-                    connection: name.clone(),
-                    child: child.name().into(),
-                    trigger: None,
-                }));
-            }
-        }
-        for connection in again {
-            self.readdress(&connection);
-            commands.push(Command::Initiate { connection });
-        }
-        for command in commands {
-            self.command(command, now);
-        }
     }
 }
 

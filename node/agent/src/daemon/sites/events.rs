@@ -55,9 +55,14 @@ impl Agent {
         );
         entry.connecting = false;
         entry.last_error = None;
+        entry.after_loss = None;
         entry.retry.succeeded();
         entry.child_retry.due = Some(now + CHILD_PATIENCE);
+        let (connection, initiator) = (link.connection.clone(), link.initiator);
         entry.ike_sa = Some(Standing { id: link.ike_sa, since: now, link });
+        if initiator {
+            self.create_missing(&connection, now);
+        }
     }
 
     fn ike_sa_rekeyed(&mut self, connection: &Arc<str>, old: IkeSaId, new: IkeSaId, now: Instant) {
@@ -80,8 +85,9 @@ impl Agent {
         entry.ike_sa = None;
         if let DeleteReason::PeerDead = reason {
             entry.last_error = Some("the peer answers no longer".to_owned());
+            entry.after_loss = Some(entry.site.after_loss);
         }
-        if entry.site.starts() && reason != DeleteReason::Requested {
+        if entry.begins() && reason != DeleteReason::Requested {
             entry.retry.later(now);
         }
     }
@@ -101,9 +107,7 @@ impl Agent {
         });
         if failed.connection.is_some() && failed.ike_sa.is_none() && entry.connecting {
             entry.connecting = false;
-            if entry.site.starts() {
-                entry.retry.later(now);
-            }
+            entry.retry.later(now);
         } else if failed.child.is_some() {
             entry.child_retry.later(now);
         }

@@ -6,11 +6,16 @@
 //!   timers ───────────────────────────────┘           └─ Event ─► ESP tunnels, routes
 //! ```
 //!
-//! They live as long as the data plane, and no longer.
+//! They are kept in the state folder, and run while the data plane does; it runs for their sake alone if need be. From
+//! `site add` to `site remove` a guard stands for each child: its traffic is routed into the TUN device, and goes
+//! nowhere while there is no SA for it.
 
+mod attempts;
 mod children;
 mod drive;
 mod events;
+mod guards;
+mod life;
 mod moves;
 mod requests;
 mod status;
@@ -23,13 +28,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use twinmesh_ike::config::{Remote, StartAction};
 use twinmesh_ike::trace::Tracing;
 use twinmesh_ike::{ChildSaId, Engine, EngineConfig, IkeSaEstablished, IkeSaId};
 
 use self::children::Child;
+pub(super) use self::guards::Guards;
 use self::traces::Traces;
 use crate::network::{PlainIke, PlainMessage};
-use crate::site::Site;
+use crate::site::{AfterLoss, Site, SiteChild};
+use crate::state::StoredSite;
 
 /// After a loss or a failure it is tried again, each time after twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -49,14 +57,26 @@ pub(super) struct Sites {
     watch_due: Option<Instant>,
     /// The SAs have changed, and routes with them.
     reroute: bool,
-    /// The data plane runs for the sites alone.
-    pub(super) alone: bool,
+    /// What guards have to do may have changed.
+    reguard: bool,
+    /// `twinmesh down`: none runs until one is wanted.
+    stopped: bool,
+    added: u64,
+    /// Of the state folder, but not readable as sites; kept for a program that can.
+    unread: Vec<StoredSite>,
 }
 
 /// A site and how it stands.
 struct Entry {
     site: Site,
+    stored: StoredSite,
+    /// Place in the order in which sites were added.
+    added: u64,
+    /// Whether the engine knows the connection.
+    prepared: bool,
     ike_sa: Option<Standing>,
+    /// After a loss, until there is an IKE SA again.
+    after_loss: Option<AfterLoss>,
     /// Whether an attempt of this side's is under way.
     connecting: bool,
     last_error: Option<String>,
@@ -81,11 +101,60 @@ struct Retry {
     after: Option<Duration>,
 }
 
+impl Entry {
+    fn new(site: Site, stored: StoredSite, added: u64) -> Self {
+        Self {
+            site,
+            stored,
+            added,
+            prepared: false,
+            ike_sa: None,
+            after_loss: None,
+            connecting: false,
+            last_error: None,
+            retry: Retry::default(),
+            child_retry: Retry::default(),
+            rekeyed: BTreeMap::new(),
+        }
+    }
+
+    /// Whether this node sees to it that there is an IKE SA.
+    fn begins(&self) -> bool {
+        !self.stored.down
+            && match self.after_loss {
+                None => self.site.starts(),
+                Some(AfterLoss::Restart) => true,
+                Some(AfterLoss::Trap | AfterLoss::Clear) => false,
+            }
+    }
+
+    /// Whether traffic brings a child up.
+    fn calls(&self, child: &SiteChild) -> bool {
+        let trap = child.start() == StartAction::Trap || self.after_loss == Some(AfterLoss::Trap);
+        trap && !self.stored.down && self.site.remote != Remote::Anywhere
+    }
+
+    /// As it is without a data plane.
+    fn rest(&mut self) {
+        self.prepared = false;
+        self.ike_sa = None;
+        self.after_loss = None;
+        self.connecting = false;
+        self.retry = Retry::default();
+        self.child_retry = Retry::default();
+    }
+}
+
 impl Retry {
     fn later(&mut self, now: Instant) {
         let after = self.after.map_or(FIRST_RETRY, |after| (after * 2).min(LONGEST_RETRY));
         self.after = Some(after);
         self.due = Some(now + after);
+    }
+
+    /// Whether something has failed, and is not to be tried now.
+    const fn waits(&self) -> bool {
+        self.after.is_some() && self.due.is_some()
     }
 
     fn is_due(&mut self, now: Instant) -> bool {
@@ -111,8 +180,22 @@ impl Sites {
             plain_in,
             watch_due: None,
             reroute: false,
-            alone: false,
+            reguard: false,
+            stopped: false,
+            added: 0,
+            unread: Vec::new(),
         }
+    }
+
+    /// Whether the data plane has to run for them.
+    pub(super) fn need_plane(&self) -> bool {
+        !self.stopped && !self.entries.is_empty()
+    }
+
+    fn in_order(&self) -> Vec<&Entry> {
+        let mut entries: Vec<&Entry> = self.entries.values().collect();
+        entries.sort_by_key(|entry| entry.added);
+        entries
     }
 
     /// No sites, and none that is being taken leave of.

@@ -14,11 +14,14 @@ use crate::network::source_address;
 impl Agent {
     /// Links, addresses or routes of this machine are others than before.
     pub(in crate::daemon) fn move_sites(&mut self, now: Instant) {
-        let names: Vec<Arc<str>> = self.sites.entries.keys().cloned().collect();
+        let prepared = self.sites.entries.iter().filter(|(_, entry)| entry.prepared);
+        let names: Vec<Arc<str>> = prepared.map(|(name, _)| name.clone()).collect();
         let mut commands = Vec::new();
         for name in names {
             // For IKE SAs to come.
-            self.readdress(&name);
+            if let Err(reason) = self.prepare(&name) {
+                tracing::debug!(site = &*name, reason, "a site is tried from its old address");
+            }
             let Some(entry) = self.sites.entries.get(&name) else { continue };
             let Some(local) = entry.local_address() else { continue };
             let additional = entry.site.additional_addresses(local, &self.here.hosts);

@@ -3,25 +3,40 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use twinmesh_dataplane::EspStatus;
-use twinmesh_ike::config::Remote;
+use twinmesh_dataplane::esp::Selectors;
+use twinmesh_dataplane::{EspStatus, GuardStatus};
+use twinmesh_ike::config::{Remote, StartAction};
 
 use super::super::agent::Agent;
+use super::children::Child;
+use super::guards::guard_name;
 use super::{Entry, Standing};
-use crate::api::{IkeSaStatus, SiteChildState, SiteChildStatus, SiteState, SiteStatus};
+use crate::api::{IkeSaStatus, SiteChildState, SiteChildStatus, SiteStart, SiteState, SiteStatus};
 use crate::site::SiteChild;
 
 impl Agent {
     pub(in crate::daemon) fn site_list(&self, now: Instant) -> Vec<SiteStatus> {
         let tunnels = self.plane.as_ref().map(|plane| plane.dataplane.esp_status()).unwrap_or_default();
-        self.sites.entries.iter().map(|(name, entry)| self.site_status(name, entry, &tunnels, now)).collect()
+        let guards = self.plane.as_ref().map(|plane| plane.dataplane.guard_status()).unwrap_or_default();
+        let status = |(name, entry)| self.site_status(name, entry, &tunnels, &guards, now);
+        self.sites.entries.iter().map(status).collect()
     }
 
-    fn site_status(&self, name: &Arc<str>, entry: &Entry, tunnels: &[EspStatus], now: Instant) -> SiteStatus {
+    fn site_status(
+        &self,
+        name: &Arc<str>,
+        entry: &Entry,
+        tunnels: &[EspStatus],
+        guards: &[GuardStatus],
+        now: Instant,
+    ) -> SiteStatus {
+        let calls = entry.site.children.iter().any(|child| entry.calls(child));
         let state = match (&entry.ike_sa, &entry.last_error) {
+            _ if entry.stored.down || self.sites.stopped => SiteState::Down,
             (Some(_), _) => SiteState::Established,
             (None, Some(_)) => SiteState::Failed,
             (None, None) if entry.connecting || entry.retry.due.is_some() => SiteState::Connecting,
+            (None, None) if calls => SiteState::Trapped,
             (None, None) => SiteState::Waiting,
         };
         let configured = match entry.site.remote {
@@ -38,18 +53,37 @@ impl Agent {
                 .site
                 .children
                 .iter()
-                .map(|child| {
-                    // Of several generations the newest.
-                    let known = self.sites.children.values().rev();
-                    let tunnel = known
-                        .filter(|known| known.connection == *name && &*known.name == child.name())
-                        .find_map(|known| {
-                            tunnels.iter().find(|status| status.name == known.tunnel && !status.retired)
-                        });
-                    child_status(child, tunnel, entry.rekeyed.get(child.name()).copied().unwrap_or(0))
+                .flat_map(|child| {
+                    let guard = guards.iter().find(|guard| guard.name == guard_name(name, child.name()));
+                    let configured = child.guarded(None, entry.site.remote);
+                    let status = |tunnel: Option<&EspStatus>| {
+                        let mut status = child_status(child, tunnel, &configured);
+                        status.rekeyed = entry.rekeyed.get(child.name()).copied().unwrap_or(0);
+                        status.blocked = guard.map_or(0, |guard| guard.dropped);
+                        status.waiting = guard.map_or(0, |guard| guard.kept as u64);
+                        status
+                    };
+                    match self.tunnels_of(name, child.name(), tunnels).as_slice() {
+                        [] => vec![status(None)],
+                        several => several.iter().map(|tunnel| status(Some(tunnel))).collect(),
+                    }
                 })
                 .collect(),
         }
+    }
+
+    /// Those that send for a child: several where its peer has one for each pair of subnets. Of several generations the
+    /// newest.
+    fn tunnels_of<'t>(&self, site: &str, child: &str, tunnels: &'t [EspStatus]) -> Vec<&'t EspStatus> {
+        let own = |known: &&Child| &*known.connection == site && &*known.name == child;
+        let known: Vec<&Child> = self.sites.children.values().filter(own).collect();
+        let present =
+            |known: &Child| tunnels.iter().find(|status| status.name == known.tunnel && !status.retired);
+        let succeeded = |old: &Child| {
+            let successor = |new: &&&Child| new.follows.as_ref() == Some(&old.tunnel);
+            known.iter().find(successor).is_some_and(|new| present(new).is_some())
+        };
+        known.iter().filter(|known| !succeeded(known)).filter_map(|known| present(known)).collect()
     }
 }
 
@@ -69,25 +103,32 @@ fn ike_sa_status(standing: &Standing, now: Instant) -> IkeSaStatus {
     }
 }
 
-fn child_status(child: &SiteChild, tunnel: Option<&EspStatus>, rekeyed: u64) -> SiteChildStatus {
-    let selectors = tunnel.map(|tunnel| &tunnel.outbound.parameters.selectors);
+fn child_status(child: &SiteChild, tunnel: Option<&EspStatus>, configured: &Selectors) -> SiteChildStatus {
+    let selectors = tunnel.map_or(configured, |tunnel| &tunnel.outbound.parameters.selectors);
     let texts =
         |side: &[twinmesh_dataplane::esp::TrafficSelector]| side.iter().map(ToString::to_string).collect();
     let (inbound, outbound) = (tunnel.map(|tunnel| &tunnel.inbound), tunnel.map(|tunnel| &tunnel.outbound));
     SiteChildStatus {
         name: child.name().to_owned(),
+        start: match child.start() {
+            StartAction::Start => SiteStart::Start,
+            StartAction::Trap => SiteStart::Trap,
+            StartAction::None => SiteStart::None,
+        },
         state: if tunnel.is_some() { SiteChildState::Installed } else { SiteChildState::None },
         sa: tunnel.map(|tunnel| tunnel.name.clone()),
         spi_in: inbound.map(|sa| sa.parameters.spi.to_string()),
         spi_out: outbound.map(|sa| sa.parameters.spi.to_string()),
         suite: outbound.map(|sa| sa.parameters.suite.to_string()),
-        local_ts: selectors.map(|both| texts(&both.local)).unwrap_or_default(),
-        remote_ts: selectors.map(|both| texts(&both.remote)).unwrap_or_default(),
+        local_ts: texts(&selectors.local),
+        remote_ts: texts(&selectors.remote),
         age_s: outbound.map(|sa| sa.age.as_secs()),
         packets_in: inbound.map_or(0, |sa| sa.counters.packets),
         packets_out: outbound.map_or(0, |sa| sa.counters.packets),
         bytes_in: inbound.map_or(0, |sa| sa.counters.bytes),
         bytes_out: outbound.map_or(0, |sa| sa.counters.bytes),
-        rekeyed,
+        blocked: 0,
+        waiting: 0,
+        rekeyed: 0,
     }
 }

@@ -1,0 +1,164 @@
+//! What stands from `site add` to `site remove`, whatever happens to the daemon and the peer.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::json;
+
+use super::{must_add, pair, sas, shown, site, until_installed};
+use crate::support::{Lan, Node, refusal, until};
+
+/// Counts what leaves a node's outer interface for inner addresses.
+struct Wire<'n>(&'n Node);
+
+impl<'n> Wire<'n> {
+    /// There is a default route, as where sites are.
+    fn watch(node: &'n Node) -> Self {
+        node.namespace.must("ip route add default via 192.0.2.254");
+        node.namespace.must(
+            "nft 'table inet watch { chain out { type filter hook postrouting priority 0; \
+             oifname eth0 ip daddr 10.0.0.0/8 counter; }; }'",
+        );
+        Self(node)
+    }
+
+    fn leaked(&self) -> u64 {
+        let shown = self.0.namespace.must("nft list table inet watch");
+        let (_, after) = shown.split_once("counter packets ").unwrap();
+        after.split(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+fn blocked(node: &Node) -> u64 {
+    shown(node)[0]["children"][0]["blocked"].as_u64().unwrap()
+}
+
+#[test]
+fn sites_come_back_after_the_daemons_end_and_after_its_crash_with_traffic() {
+    let lan = Lan::new();
+    let [mut a, mut b] = pair(&lan);
+    must_add(&b, &site(2, "start = \"none\"", ""));
+    must_add(&a, &site(1, "", ""));
+    until_installed(&a);
+    let file = a.state().join("sites");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::remove_file(a.folder.path().join("site.toml")).unwrap();
+    a.restart();
+    until_installed(&a);
+    until("an answer through ESP", || a.pings("10.2.0.1").then_some(()));
+    b.crash();
+    b.start();
+    // The other side does not know of the crash: INITIAL_CONTACT tells it.
+    let up = b.twinmesh(&["site", "up", "peer"]);
+    assert!(up.status.success(), "{up:?}");
+    until("an answer after the peer's crash", || a.pings("10.2.0.1").then_some(()));
+    a.crash();
+    a.start();
+    until_installed(&a);
+    until("an answer after a crash", || a.pings("10.2.0.1").then_some(()));
+    assert!(a.twinmesh(&["site", "remove", "peer"]).status.success());
+    a.restart();
+    assert_eq!((shown(&a), a.has_tun(), file.exists()), (Vec::new(), false, false));
+}
+
+#[test]
+fn traffic_of_a_site_whose_peer_is_down_is_seen_on_no_wire() {
+    let lan = Lan::new();
+    let [a, mut b] = pair(&lan);
+    let wire = Wire::watch(&a);
+    let tries = || a.namespace.sh("ping -c 3 -i 0.1 -W 1 -I 10.1.0.1 10.2.0.1");
+    assert!(!tries().status.success());
+    assert_eq!(wire.leaked(), 3, "without a site it leaves in the clear");
+
+    assert!(b.stop().success());
+    must_add(&a, &site(1, "start = \"none\"", ""));
+    let refused = String::from_utf8(tries().stdout).unwrap();
+    assert_eq!((wire.leaked(), blocked(&a)), (3, 3));
+    assert!(refused.contains("Packet filtered"), "programs fail at once: {refused}");
+    b.start();
+    must_add(&b, &site(2, "start = \"none\"", ""));
+    let up = a.twinmesh(&["site", "up", "peer"]);
+    assert!(up.status.success(), "{up:?}");
+    assert!(tries().status.success());
+    assert!(a.twinmesh(&["site", "down", "peer"]).status.success());
+    until("the end at the peer", || sas(&b).is_empty().then_some(()));
+    assert!(!tries().status.success());
+    assert_eq!((wire.leaked(), blocked(&a)), (3, 6));
+    assert_eq!(shown(&a)[0]["state"], json!("down"));
+
+    assert!(a.twinmesh(&["site", "remove", "peer"]).status.success());
+    assert!(!tries().status.success());
+    assert_eq!(wire.leaked(), 6, "removed, it goes as it would without");
+}
+
+#[test]
+fn a_site_that_was_taken_down_stays_down_until_it_is_brought_up() {
+    let lan = Lan::new();
+    let [mut a, b] = pair(&lan);
+    must_add(&b, &site(2, "start = \"none\"", ""));
+    must_add(&a, &site(1, "", ""));
+    until_installed(&a);
+    assert!(a.twinmesh(&["site", "down", "peer"]).status.success());
+    a.restart();
+    assert_eq!(shown(&a)[0]["state"], json!("down"));
+    assert!(refusal(&b.twinmesh(&["site", "up", "peer"])).contains("did not come up"));
+    assert!(!a.pings("10.2.0.1"));
+    let up = a.twinmesh(&["site", "up", "peer"]);
+    assert!(up.status.success(), "{up:?}");
+    until("an answer through ESP", || a.pings("10.2.0.1").then_some(()));
+    assert!(refusal(&a.twinmesh(&["site", "down", "other"])).contains("site list"));
+
+    assert!(a.twinmesh(&["down"]).status.success());
+    a.restart();
+    assert_eq!((shown(&a)[0]["state"].clone(), a.has_tun()), (json!("down"), false));
+    assert!(a.twinmesh(&["site", "up", "peer"]).status.success());
+    until("an answer after all", || a.pings("10.2.0.1").then_some(()));
+}
+
+#[test]
+fn the_first_packet_brings_a_site_up_and_is_not_lost() {
+    let lan = Lan::new();
+    let [a, b] = pair(&lan);
+    let wire = Wire::watch(&a);
+    must_add(&b, &site(2, "start = \"none\"", ""));
+    must_add(&a, &site(1, "start = \"trap\"", ""));
+    assert_eq!(shown(&a)[0]["state"], json!("trapped"));
+    let first = a.namespace.sh("ping -c 1 -W 10 -I 10.1.0.1 10.2.0.1");
+    assert!(first.status.success(), "{first:?}");
+    let seen = shown(&a).remove(0);
+    assert_eq!((&seen["state"], &seen["children"][0]["blocked"]), (&json!("established"), &json!(0)));
+
+    // The peer ends it: the next packet brings it up again.
+    assert!(b.twinmesh(&["site", "down", "peer"]).status.success());
+    until("the end", || (shown(&a)[0]["state"] == "trapped").then_some(()));
+    assert!(!a.pings("10.2.0.1"));
+    until("the refusal", || (shown(&a)[0]["state"] == "failed").then_some(()));
+    let refused = a.namespace.sh("ping -c 1 -W 5 -I 10.1.0.1 10.2.0.1");
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("Packet filtered"), "{refused:?}");
+    b.twinmesh(&["site", "up", "peer", "--no-wait"]);
+    until("an answer once the peer is back", || a.pings("10.2.0.1").then_some(()));
+    assert_eq!(wire.leaked(), 0);
+}
+
+#[test]
+fn a_certificate_that_is_gone_is_used_as_it_was_and_a_renewed_one_as_it_is() {
+    const SECRET: &str = "psk = \"a secret of many letters, for a test\"";
+
+    let lan = Lan::new();
+    let nodes = pair(&lan);
+    super::certify(&nodes);
+    let [mut a, b] = nodes;
+    let proof = "certificate = \"node.pem\"\nkey = \"node.key\"\nca = [\"ca.pem\"]";
+    must_add(&b, &site(2, "start = \"none\"", "").replace(SECRET, proof));
+    must_add(&a, &site(1, "", "").replace(SECRET, proof));
+    until_installed(&a);
+    let key = a.folder.path().join("node.key");
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    a.restart();
+    until_installed(&a);
+    assert!(fs::read_to_string(a.log()).unwrap().contains("are used as they were"));
+    fs::write(&key, kept).unwrap();
+    a.restart();
+    until_installed(&a);
+}
