@@ -2,6 +2,7 @@
 
 mod among_charons;
 mod changes;
+mod debug;
 mod messages;
 mod ours;
 mod pair;
