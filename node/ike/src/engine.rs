@@ -15,7 +15,7 @@ use crate::session::{
     respond,
 };
 use crate::trace::{Discarded, Tracing};
-use crate::wire::{ExchangeType, IkeSpi, Message, strip_non_esp_marker};
+use crate::wire::{ExchangeType, IkeSpi, Message, WireError, WireErrorKind, strip_non_esp_marker};
 
 /// Where IKE goes without the non-ESP marker.
 const PLAIN_PORT: u16 = 500;
@@ -84,7 +84,8 @@ impl Engine {
             Some(Err(error)) => {
                 let mut ctx = context(&mut self.shared, self.wall, now, random);
                 refuse_version(&mut ctx, bytes.unwrap_or_default(), path, error);
-                return self.dropped(path, None, Discarded::Malformed(error));
+                self.dropped(path, None, Discarded::Malformed(error));
+                return self.doubt_version(now, bytes.unwrap_or_default(), error, path, random);
             }
             None => return,
         };
@@ -101,6 +102,26 @@ impl Engine {
             return self.dropped(path, Some(*header), Discarded::UnknownSpi(own));
         }
         self.step(now, own, random, |session, ctx| session.handle(ctx, &message, path));
+    }
+
+    /// Of another version our user should hear: it is the answer of a peer that IKEv2 is expected of, or its beginning.
+    fn doubt_version(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        error: WireError,
+        path: Path,
+        random: &mut Random<'_>,
+    ) {
+        let WireErrorKind::UnsupportedVersion(major) = error.kind else { return };
+        let Some((spi, _)) = datagram.split_first_chunk() else { return };
+        if self.shared.sessions.contains_key(&IkeSpi(*spi)) {
+            return self.step(now, IkeSpi(*spi), random, |session, _| session.doubt_version(path, major));
+        }
+        let mut ctx = context(&mut self.shared, self.wall, now, random);
+        if ctx.is_expected(path) {
+            ctx.failed(None, None, None, path.remote, IkeError::OtherVersion { major });
+        }
     }
 
     fn handle_initiator(&mut self, now: Instant, message: &Message<'_>, path: Path, random: &mut Random<'_>) {

@@ -1,6 +1,10 @@
 //! Why an attempt failed, by whose fault it is.
 
-use crate::auth::AuthError;
+mod hints;
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::auth::{AuthError, IdentityError};
 use crate::config::{BadAnswer, NoProposalChosen, SelectorsRefused, TrafficSelector};
 use crate::crypto::KeError;
 use crate::wire::{ExchangeType, NotifyType, WireError, WriteError};
@@ -10,36 +14,67 @@ use crate::wire::{ExchangeType, NotifyType, WireError, WriteError};
 #[non_exhaustive]
 pub enum IkeError {
     /// Nobody is known to be at fault.
-    #[error("no answer to {exchange}: the peer is down, or a firewall drops UDP between us")]
-    NoAnswer { exchange: ExchangeType },
+    #[error("no answer to {exchange} from {remote}: {}", hints::silence(*.exchange, *.remote))]
+    NoAnswer { exchange: ExchangeType, remote: SocketAddr },
 
     /// The two configurations do not fit.
     #[error("no common proposal: {0}")]
     NoProposal(Box<NoProposalChosen>),
     #[error("selectors refused: {0}")]
     Selectors(Box<SelectorsRefused>),
-    #[error("the peer refused {exchange} with {notify}; we offered {offered}")]
+    /// `offered`: what it was about, in words.
+    #[error("the peer refused {exchange} with {notify}; we offered {offered}{}", hints::refusal(*.exchange, *.notify))]
     Refused { exchange: ExchangeType, notify: NotifyType, offered: String },
-    #[error("the peer wants a key exchange with group {group}, which is not among ours ({offered})")]
+    #[error(
+        "the peer wants the key exchange {}, which is not among ours ({offered}): add it to `proposals`, or let the \
+         peer take one of ours", hints::group(*.group)
+    )]
     GroupRefused { group: u16, offered: String },
-    #[error("no connection is configured for a peer from {address}")]
-    NoConnection { address: std::net::IpAddr },
-    #[error("no connection is configured for the peer {identity} from {address}")]
-    NoConnectionForIdentity { identity: String, address: std::net::IpAddr },
-    #[error("the peer is {identity}; this connection expects another")]
-    UnexpectedIdentity { identity: String },
-    #[error("the peer cannot have an IKE SA without a child (RFC 6023), and that is what is configured here")]
+    #[error(
+        "a peer came from {address}, and no site is for it: set `remote` of its site to that address, or to \"any\""
+    )]
+    NoConnection { address: IpAddr },
+    /// `allowed`: whom the connections for this address expect, and as whom.
+    #[error(
+        "the peer from {address} says that it is {identity}{}; allowed from there: {}; correct `remote_id` and \
+         `local_id` here, or the identities at the peer",
+        hints::wanted(.wanted.as_deref()), .allowed.join(", ")
+    )]
+    NoConnectionForIdentity {
+        identity: String,
+        /// Whom it asked for, if it did.
+        wanted: Option<String>,
+        address: IpAddr,
+        allowed: Vec<String>,
+    },
+    #[error(
+        "the peer says that it is {identity}; this site expects {expected}: set `remote_id` to what it says, if that \
+         is right, or correct the identity at the peer"
+    )]
+    UnexpectedIdentity { identity: String, expected: String },
+    #[error(
+        "the peer answers in IKE version {major}; here it is version 2: let the peer speak IKEv2 (IKEv1 is not supported)"
+    )]
+    OtherVersion { major: u8 },
+    #[error(
+        "the peer cannot have an IKE SA without a child (RFC 6023), and that is what is configured here: add a child"
+    )]
     ChildlessUnsupported,
-    #[error("the peer comes {} a child in IKE_AUTH, which `childless` forbids here", if *.child { "with" } else { "without" })]
+    #[error(
+        "the peer comes {} a child in IKE_AUTH, which `childless` forbids here: change it, or the peer's settings",
+        if *.child { "with" } else { "without" }
+    )]
     ChildlessRefused { child: bool },
-    #[error("the peer wants the child in {wanted} mode, which is configured otherwise here")]
+    #[error(
+        "the peer wants the child in {wanted} mode; here its `mode` is the other one: both ends need the same"
+    )]
     ModeRefused { wanted: &'static str },
 
     #[error(
         "the peer does not accept this end at {local} and itself at {remote} ({notify}): it has to allow MOBIKE from \
          there, or the path must have no NAT"
     )]
-    MoveRefused { notify: NotifyType, local: std::net::SocketAddr, remote: std::net::SocketAddr },
+    MoveRefused { notify: NotifyType, local: SocketAddr, remote: SocketAddr },
     #[error("the peer allows no NAT, and its addresses were changed on the way: let it do NAT traversal")]
     UnexpectedNat,
 
@@ -48,33 +83,36 @@ pub enum IkeError {
     Authentication(Box<AuthError>),
 
     /// The peer breaks the protocol.
-    #[error("a malformed message: {0}")]
+    #[error("a malformed message, by a fault of the peer or of a box on the way: {0}")]
     Malformed(WireError),
-    #[error("{exchange} lacks {payload}")]
+    #[error("the peer breaks the protocol: {exchange} lacks {payload}")]
     Missing { exchange: ExchangeType, payload: &'static str },
-    #[error("{0}")]
+    #[error("the peer breaks the protocol: {0}")]
     BadAnswer(BadAnswer),
-    #[error("{0}")]
+    #[error("the peer breaks the protocol: {0}")]
     KeyExchange(KeError),
-    #[error("the peer asked for a cookie or another group again and again")]
+    #[error("the peer asked for a cookie or another group again and again, or somebody forges such answers")]
     Loop,
-    #[error("the answer has selectors that were not offered")]
-    WidenedSelectors,
-    #[error("the peer's identity cannot be read")]
-    Identity,
+    #[error(
+        "the peer answered with the selectors {}; this child has {}, and an answer may only have less: let both ends \
+         have the same subnets", .0.offered, .0.allowed
+    )]
+    WidenedSelectors(Box<SelectorsRefused>),
+    #[error("the peer's identity cannot be read: {0}")]
+    Identity(IdentityError),
 
     /// Ours.
-    #[error("no such connection")]
+    #[error("there is no such site")]
     UnknownConnection,
-    #[error("no such child")]
+    #[error("the site has no such child")]
     UnknownChild,
     #[error("a packet {local} === {remote} called for a child that is for {child}")]
     ForeignTrigger { local: TrafficSelector, remote: TrafficSelector, child: String },
-    #[error("the connection names no remote address, so the peer has to begin")]
+    #[error("the site names no address of its peer, so the peer has to begin: set `remote`")]
     NoRemoteAddress,
-    #[error("a message could not be written: {0}")]
+    #[error("a message could not be written, which is a fault of this program: {0}")]
     Unwritable(WriteError),
-    #[error("the proposal has no algorithm that can be used: {0}")]
+    #[error("nothing of this can be used here: {0}; change `proposals`")]
     Unusable(String),
 }
 
@@ -132,7 +170,7 @@ impl IkeError {
             Self::Authentication(_)
             | Self::NoConnectionForIdentity { .. }
             | Self::UnexpectedIdentity { .. }
-            | Self::Identity => (NotifyType::AuthenticationFailed, Vec::new()),
+            | Self::Identity(_) => (NotifyType::AuthenticationFailed, Vec::new()),
             Self::Malformed(error) => {
                 let (kind, data) = error.notification();
                 (kind, data.into_iter().collect())
@@ -149,13 +187,14 @@ impl IkeError {
             | Self::ChildlessUnsupported
             | Self::NoAnswer { .. }
             | Self::Refused { .. }
+            | Self::OtherVersion { .. }
             | Self::MoveRefused { .. }
             | Self::GroupRefused { .. }
             | Self::Missing { .. }
             | Self::BadAnswer(_)
             | Self::KeyExchange(_)
             | Self::Loop
-            | Self::WidenedSelectors => (NotifyType::InvalidSyntax, Vec::new()),
+            | Self::WidenedSelectors(_) => (NotifyType::InvalidSyntax, Vec::new()),
         }
     }
 }

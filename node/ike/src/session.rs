@@ -255,6 +255,16 @@ impl Session {
         }
     }
 
+    /// Somebody at the peer's address answers IKE_SA_INIT in another version. Nobody knows who it was.
+    pub(crate) fn doubt_version(&mut self, path: Path, major: u8) {
+        if let Phase::InitSent(sent) = &mut self.phase
+            && self.core.path.remote.ip() == path.remote.ip()
+        {
+            sent.refused.get_or_insert(crate::IkeError::OtherVersion { major });
+            self.core.requests.hurry();
+        }
+    }
+
     /// Goes on after a deletion: to answer once more if asked again.
     pub(crate) fn closed(secure: Secure, ctx: &Context<'_>) -> Phase {
         Phase::Closed { secure: Box::new(secure), until: ctx.now + LINGER }

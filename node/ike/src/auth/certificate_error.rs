@@ -1,16 +1,17 @@
 use std::time::{Duration, SystemTime};
 
 use webpki::Error;
+use x509_cert::der::DateTime;
 
 /// Why a chain of certificates does not convince.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    #[error("no trusted authority issued it")]
+    #[error("no authority of `ca` issued it, or a certificate between them is missing")]
     UnknownIssuer,
-    #[error("it expired at {} seconds of Unix time", seconds(*.not_after))]
+    #[error("it expired on {}", date(*.not_after))]
     Expired { not_after: SystemTime },
-    #[error("it is not valid before {} seconds of Unix time", seconds(*.not_before))]
+    #[error("it is not valid before {}; is the clock right?", date(*.not_before))]
     NotYetValid { not_before: SystemTime },
     #[error("its authority's own certificate is not valid now")]
     AuthorityExpired,
@@ -78,6 +79,8 @@ impl From<Error> for CertificateError {
     }
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+/// RFC 3339.
+fn date(time: SystemTime) -> String {
+    DateTime::from_system_time(time)
+        .map_or_else(|_| "a date out of reach".to_owned(), |date| date.to_string())
 }

@@ -153,6 +153,15 @@ impl LocalCredential {
         }
     }
 
+    /// In words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PreSharedKey(_) => "a pre-shared key",
+            Self::RawKey(_) => "a raw public key",
+            Self::Certificate(_) => "a certificate",
+        }
+    }
+
     /// The CERT payloads to send along, our own certificate first (RFC 7296 §3.6).
     pub fn certificates(&self) -> Vec<CertificateData> {
         match self {

@@ -6,37 +6,60 @@ use super::{CertificateError, Identity, SignatureHash};
 #[non_exhaustive]
 pub enum AuthError {
     // Incompatible.
-    #[error("the peer authenticates by method {method}; this connection expects {expected}")]
+    #[error(
+        "the peer authenticates by method {method} ({}); this site expects {expected}: let [auth] say the same at both \
+         ends", crate::wire::AuthMethod::from(*.method)
+    )]
     MethodRefused { method: u8, expected: &'static str },
-    #[error("the peer announced no support of {hash:?}, which our key needs to sign")]
+    #[error(
+        "the peer announced no support of {}, which our key needs to sign: use a key of another kind, or let the peer \
+         support it", .hash.name()
+    )]
     PeerLacksHash { hash: SignatureHash },
-    #[error("the peer signed with an algorithm that is not allowed here")]
+    #[error(
+        "the peer signed with an algorithm that is not allowed here: let it sign with SHA-2 (RFC 7427), or, if it has \
+         SHA-1 only, write allow_legacy = true"
+    )]
     UnsupportedSignature,
 
     // The peer's fault.
-    #[error("the peer {identity} has another pre-shared key")]
+    #[error(
+        "the peer {identity} has another pre-shared key: compare `psk` with the peer's, character by character; 0x and \
+         0s in front make it hexadecimal or base64"
+    )]
     PreSharedKeyMismatch { identity: Identity },
     #[error("the peer's signature is cut short")]
     MalformedSignature,
     #[error("the peer authenticates by method {method}, which its key cannot")]
     KeyOfAnotherKind { method: u8 },
-    #[error("the peer's signature is wrong")]
+    #[error(
+        "the peer's signature is wrong: its key is another than the one known here, or than that of its certificate"
+    )]
     BadSignature,
-    #[error("the peer sent no certificate")]
+    #[error("the peer sent no certificate: let it send one always, not only if asked")]
     CertificateMissing,
-    #[error("the peer sent an address instead of its certificate, and nothing is fetched for it")]
+    #[error(
+        "the peer sent an address instead of its certificate, and nothing is fetched for it: let it send the certificate \
+         itself"
+    )]
     CertificateByUrl,
     #[error("the peer sent {certificates} certificates of {octets} octets, which is too much")]
     ChainTooLarge { certificates: usize, octets: usize },
     #[error("the peer's certificate: {0}")]
     Certificate(CertificateError),
-    #[error("the peer calls itself {identity}; its certificate is that of {}", text_of(.subject.as_ref()))]
+    #[error(
+        "the peer calls itself {identity}; its certificate is that of {} and has no such name in its subjectAltName: \
+         issue one that has, or let the peer call itself by a name that its certificate has", text_of(.subject.as_ref())
+    )]
     IdentityNotInCertificate { identity: Identity, subject: Option<Identity> },
-    #[error("the key of the peer's certificate is of a kind that is not supported")]
+    #[error(
+        "the key of the peer's certificate is of a kind that is not supported: RSA from 2,048 bits, P-256, P-384, P-521 \
+         and Ed25519 are"
+    )]
     UnsupportedKey,
 
     // Ours.
-    #[error("our own key does not sign")]
+    #[error("our own key does not sign: check `key`")]
     SigningFailed,
 }
 

@@ -159,7 +159,13 @@ impl AuthSent {
         if body.authentication.is_none()
             && let Some(notify) = body.error()
         {
-            let offered = super::init_request::names(&self.connection);
+            let connection = &self.connection;
+            let offered = if notify.kind == NotifyType::AuthenticationFailed {
+                let how = connection.credentials.local.kind();
+                format!("{} by {how}, to {}", connection.local_identity, connection.remote_identity)
+            } else {
+                super::init_request::names(connection)
+            };
             return Err(IkeError::Refused { exchange, notify: notify.kind, offered });
         }
         let id = body.id_responder.ok_or(IkeError::Missing { exchange, payload: "IDr" })?;

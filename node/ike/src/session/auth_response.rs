@@ -129,7 +129,12 @@ impl AuthAwaited {
         let claimed = identity(&id)?;
         let wanted = body.id_responder.as_ref().map(identity).transpose()?;
         let connection = self.connection_for(&claimed, wanted.as_ref()).ok_or_else(|| {
-            IkeError::NoConnectionForIdentity { identity: claimed.to_string(), address: self.address.ip() }
+            IkeError::NoConnectionForIdentity {
+                identity: claimed.to_string(),
+                wanted: wanted.as_ref().map(ToString::to_string),
+                address: self.address.ip(),
+                allowed: self.candidates.iter().map(|candidate| ends(candidate)).collect(),
+            }
         })?;
         let authenticated =
             self.handshake.verify(ctx, &self.secure, &connection, Side::Initiator, &id, body)?;
@@ -172,6 +177,11 @@ impl AuthAwaited {
         ctx.failed(None, None, None, core.path.remote, unsent.unwrap_or(error));
         Session::closed(self.secure, ctx)
     }
+}
+
+/// Who may come to whom.
+fn ends(connection: &ConnectionConfig) -> String {
+    format!("{} to {}", connection.remote_identity, connection.local_identity)
 }
 
 /// Whether the choice, made before the peer's name was known, is one that this connection would take.

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::core::Core;
 use super::established::Established;
 use super::translate;
-use crate::config::{ChildConfig, Choice, Mode, TrafficSelector};
+use crate::config::{ChildConfig, Choice, Mode, SelectorPair, SelectorsRefused, TrafficSelector};
 use crate::crypto::SharedSecret;
 use crate::error::IkeError;
 use crate::output::{ChildKeys, ChildSaEstablished, ChildSaId, ChildSpis, Event, OutboundStart};
@@ -35,7 +35,12 @@ impl Agreed<'_> {
     /// Why this side, which asked for it, will not have it as the peer made it.
     pub(super) fn refusal(&self, narrowed: bool, transport: bool) -> Option<IkeError> {
         if !narrowed {
-            return Some(IkeError::WidenedSelectors);
+            let answered = SelectorPair { local: self.local_ts.clone(), remote: self.remote_ts.clone() };
+            let allowed = self.config.selectors.clone();
+            return Some(IkeError::WidenedSelectors(Box::new(SelectorsRefused {
+                offered: answered,
+                allowed,
+            })));
         }
         // RFC 7296 §1.3.1: a responder may decline transport mode; whether to go on is for the initiator to say.
         match (self.config.mode, transport) {

@@ -64,7 +64,10 @@ impl Handshake {
             .ok_or(IkeError::Missing { exchange: ExchangeType::IkeAuth, payload: "AUTH" })?;
         let identity = identity(id)?;
         if connection.remote_identity.matches(&identity).is_none() {
-            return Err(IkeError::UnexpectedIdentity { identity: identity.to_string() });
+            return Err(IkeError::UnexpectedIdentity {
+                identity: identity.to_string(),
+                expected: connection.remote_identity.to_string(),
+            });
         }
         let certificates: Vec<PresentedCertificate<'_>> = body
             .certificates
@@ -97,5 +100,5 @@ impl Handshake {
 }
 
 pub(super) fn identity(id: &Identification<'_>) -> Result<Identity, IkeError> {
-    Identity::from_payload(id.kind.into(), id.data).map_err(|_| IkeError::Identity)
+    Identity::from_payload(id.kind.into(), id.data).map_err(IkeError::Identity)
 }

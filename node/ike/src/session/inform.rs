@@ -80,7 +80,9 @@ pub(super) fn answer(
     if body.has(NotifyType::AuthenticationFailed) {
         // The initiator of this IKE SA did not like what the responder proved (RFC 7296 §2.21.2).
         let exchange = ExchangeType::IkeAuth;
-        let offered = established.connection.local_identity.to_string();
+        let connection = &established.connection;
+        let how = connection.credentials.local.kind();
+        let offered = format!("{} by {how}, to {}", connection.local_identity, established.remote_identity);
         let error = IkeError::Refused { exchange, notify: NotifyType::AuthenticationFailed, offered };
         let connection = Some(established.connection.name.clone());
         ctx.failed(connection, None, Some(core.id), core.path.remote, error);

@@ -72,6 +72,11 @@ pub(crate) fn respond(ctx: &mut Context<'_>, message: &Message<'_>, path: Path) 
 }
 
 impl Context<'_> {
+    /// Whether a connection is for a peer at this address in particular.
+    pub(crate) fn is_expected(&self, path: Path) -> bool {
+        candidates(self, path).iter().any(|candidate| candidate.remote != Remote::Anywhere)
+    }
+
     /// The initiator's IKE_SA_INIT came again: the session made for it answers with the same octets.
     pub(crate) fn repeat_init_response(&mut self, spi: IkeSpi, request: &Message<'_>, path: Path) {
         let header = &request.header;

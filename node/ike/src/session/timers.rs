@@ -61,16 +61,18 @@ impl Session {
         let core = &self.core;
         match std::mem::replace(&mut self.phase, Phase::Gone) {
             Phase::InitSent(sent) => {
-                let silence = IkeError::NoAnswer { exchange: ExchangeType::IkeSaInit };
+                let silence =
+                    IkeError::NoAnswer { exchange: ExchangeType::IkeSaInit, remote: core.path.remote };
                 let error = sent.refused.unwrap_or(silence);
                 ctx.failed(Some(sent.connection.name.clone()), None, None, core.path.remote, error);
             }
             Phase::IntermediateSent(sent) => {
-                let error = IkeError::NoAnswer { exchange: ExchangeType::IkeIntermediate };
+                let error =
+                    IkeError::NoAnswer { exchange: ExchangeType::IkeIntermediate, remote: core.path.remote };
                 sent.fail(core, ctx, error);
             }
             Phase::AuthSent(sent) => {
-                let error = IkeError::NoAnswer { exchange: ExchangeType::IkeAuth };
+                let error = IkeError::NoAnswer { exchange: ExchangeType::IkeAuth, remote: core.path.remote };
                 sent.fail(core, ctx, error);
             }
             Phase::Established(mut established) => {

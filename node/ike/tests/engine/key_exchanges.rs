@@ -168,6 +168,6 @@ fn an_initiator_that_stops_half_way_is_forgotten() {
     pair.run_secs(200);
     assert_eq!(pair.right.engine.half_open(), 0);
     assert_eq!(pair.right.engine.poll_timeout(), None);
-    let exchange = ExchangeType::IkeAuth;
-    assert_eq!(pair.left.failures[0].error, IkeError::NoAnswer { exchange });
+    let silent = &pair.left.failures[0].error;
+    assert!(matches!(silent, IkeError::NoAnswer { exchange: ExchangeType::IkeAuth, .. }), "{silent}");
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod diagnosis;
+#[cfg(test)]
 mod followup;
 #[cfg(test)]
 mod handshake;
@@ -22,6 +24,7 @@ mod scripted;
 mod selectors;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
 mod trace;
 #[cfg(test)]
 mod traps;
