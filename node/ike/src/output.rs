@@ -166,8 +166,18 @@ pub struct ChildSaEstablished {
     pub encapsulation: Encapsulation,
     pub local: SocketAddr,
     pub remote: SocketAddr,
+    /// Transport mode through a NAT.
+    pub original: Option<OriginalAddresses>,
     pub rekeyed: Option<ChildSaId>,
     pub outbound: OutboundStart,
+}
+
+/// What the peer writes into the headers of its packets before a NAT changes them: their checksums cover these
+/// addresses (RFC 7296 §2.23.1, RFC 3948 §3.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OriginalAddresses {
+    pub source: IpAddr,
+    pub destination: IpAddr,
 }
 
 /// SPIs of the two ESP SAs. Each side chooses the one that it receives with.

@@ -45,6 +45,7 @@ mod secure;
 mod task;
 mod timers;
 mod translate;
+mod transport;
 mod version;
 mod wanted;
 mod window;

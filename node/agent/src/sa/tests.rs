@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use twinmesh_dataplane::esp::{DscpPolicy, Limits, Mode, Suite};
+use twinmesh_dataplane::{Encapsulation, EspPath};
 
 use super::{ManualSa, Problem};
 
@@ -99,6 +100,23 @@ fn transport_mode_protects_the_two_addresses_unless_told_less() {
     refused(&bare.replace("192.0.2.1", "2001:db8::1"), 5, "another IP version");
     refused(&bare.replace("        local = \"192.0.2.1\"\n", ""), 4, "needs local");
     refused(&changed("suite", "local = \"192.0.2.1\"\nsuite"), 5, "belongs to transport mode");
+}
+
+#[test]
+fn esp_without_udp_has_no_port_and_may_have_an_address_to_leave_from() {
+    let raw =
+        |ends: &str| changed("remote = \"198.51.100.2:4500\"", &format!("encapsulation = \"raw\"\n{ends}"));
+    let sa = one(&raw("remote = \"198.51.100.2\"\nlocal = \"192.0.2.1\"")).config;
+    let local = Some("192.0.2.1".parse().unwrap());
+    let remote = "198.51.100.2:0".parse().unwrap();
+    assert_eq!(sa.path, EspPath { local, remote, encapsulation: Encapsulation::Raw });
+    assert!(!sa.inbound.align_8);
+    let sa = one(&raw("remote = \"2001:db8::2\"")).config;
+    assert!(sa.inbound.align_8 && sa.outbound.align_8 && sa.path.local.is_none());
+    refused(&raw("remote = \"198.51.100.2:4500\""), 7, "without a port");
+    refused(&raw("remote = \"198.51.100.2\"\nfollow_remote = true"), 8, "goes with UDP");
+    refused(&raw("remote = \"198.51.100.2\"\nlocal = \"2001:db8::1\""), 8, "another IP version");
+    refused(&changed("remote =", "encapsulation = \"tcp\"\nremote ="), 6, "expected `udp` or `raw`");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::Spanned;
-use twinmesh_dataplane::esp::TrafficSelector as EspSelector;
+use twinmesh_dataplane::esp::{IpRange, TrafficSelector as EspSelector};
 use twinmesh_ike::config::{
     ChildConfig, Legacy, Lifetime, MOST_SELECTORS, Mode, Protocol, Remote, SelectorPair, StartAction,
     TrafficSelector,
@@ -33,13 +33,14 @@ pub(super) fn child(
     }
     let mode = match table.mode {
         ModeName::Tunnel => Mode::Tunnel,
-        ModeName::Transport if remote == Remote::Anywhere => {
-            return Err(at(&table.name, Problem::TransportAnywhere));
-        }
         ModeName::Transport => Mode::Transport,
     };
     let local = side(table, "local_ts", table.local_ts.as_ref(), mode)?;
     let remote_ts = side(table, "remote_ts", table.remote_ts.as_ref(), mode)?;
+    if mode == Mode::Transport {
+        hosts(table.local_ts.as_ref(), &local, None)?;
+        hosts(table.remote_ts.as_ref(), &remote_ts, Some(remote))?;
+    }
     let routes = routes(table)?;
     if routes.is_none() && mode == Mode::Tunnel {
         let everything = everything(&remote_ts);
@@ -101,6 +102,29 @@ fn side(
         given.parse().map_err(|error| at(text, Problem::Selector { given: given.clone(), error }))
     };
     written.as_ref().iter().map(selector).collect()
+}
+
+/// In transport mode the two ends talk to each other, and to nobody else; `end` is the peer.
+fn hosts(
+    written: Option<&Spanned<Vec<Spanned<String>>>>,
+    selectors: &[EspSelector],
+    end: Option<Remote>,
+) -> Checked<()> {
+    let texts = written.map(|written| written.as_ref().as_slice()).unwrap_or_default();
+    for (text, selector) in texts.iter().zip(selectors) {
+        let address = selector.addresses.first();
+        match end {
+            Some(Remote::Anywhere) => return Err(at(text, Problem::TransportAnywhere)),
+            Some(Remote::At(remote)) if selector.addresses != IpRange::single(remote.ip()) => {
+                return Err(at(text, sa::Problem::NotTheHost(remote.ip())));
+            }
+            None if selector.addresses != IpRange::single(address) => {
+                return Err(at(text, Problem::NotOneAddress));
+            }
+            Some(Remote::At(_)) | None => {}
+        }
+    }
+    Ok(())
 }
 
 fn routes(table: &ChildTable) -> Checked<Option<BTreeSet<IpNet>>> {

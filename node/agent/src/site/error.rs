@@ -84,8 +84,15 @@ pub enum Problem {
     NoSelectors(&'static str),
     #[error("at most 255 selectors for one side: write larger prefixes")]
     TooManySelectors,
-    #[error("transport mode needs to know both ends: it cannot go with remote = \"any\"")]
+    #[error(
+        "with remote = \"any\" nobody knows the peer's address beforehand: leave remote_ts out, and transport mode takes \
+         whichever it is"
+    )]
     TransportAnywhere,
+    #[error(
+        "in transport mode this can only be the address of this node, with a protocol and ports if you like"
+    )]
+    NotOneAddress,
     #[error(
         "{0} would get a route into the TUN device, and that would carry the tunnels themselves into the tunnel: add \
          routes = [\"PREFIX\", …] to this child, naming the prefixes behind the peer"

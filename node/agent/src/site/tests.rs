@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use twinmesh_ike::config::{Lifetime, Remote};
+use twinmesh_ike::config::{EncapsulationPolicy, Lifetime, Remote};
 
 use super::selectors::to_ike;
 use super::*;
@@ -165,6 +165,34 @@ fn children_start_as_their_site_does_or_differ_and_a_loss_is_met_accordingly() {
     assert_eq!(seen(&(site_start("none") + &voice("start = \"trap\""))), (vec![None, Trap], AfterLoss::Trap));
     let cleared = changed("rekey_time", "dpd_action = \"clear\"\nrekey_time");
     assert_eq!(seen(&cleared), (vec![Start], AfterLoss::Clear));
+}
+
+#[test]
+fn esp_goes_in_udp_unless_the_file_says_otherwise() {
+    let policy = |text: &str| good(text).connection(here()).0.encapsulation;
+    assert_eq!(policy(SITE), EncapsulationPolicy::Udp);
+    for (word, expected) in [("auto", EncapsulationPolicy::Auto), ("raw", EncapsulationPolicy::Raw)] {
+        assert_eq!(
+            policy(&changed("rekey_time", &format!("encapsulation = \"{word}\"\nrekey_time"))),
+            expected
+        );
+    }
+    refused(&changed("rekey_time", "encapsulation = \"esp\"\nrekey_time"), 5, "expected one of");
+}
+
+#[test]
+fn transport_mode_is_for_the_two_ends_alone() {
+    let child = "\n[[child]]\nname = \"hosts\"\nmode = \"transport\"\n";
+    let ssh = format!("{SITE}{child}remote_ts = [\"198.51.100.2[tcp/22]\"]\n");
+    assert!(good(&ssh).child("hosts").is_some());
+    refused(&ssh.replace("198.51.100.2[", "198.51.100.3["), 21, "can only be 198.51.100.2");
+    refused(&format!("{SITE}{child}local_ts = [\"192.0.2.0/24\"]\n"), 21, "the address of this node");
+    let from_anywhere = |text: &str| {
+        text.replace("\"198.51.100.2\"", "\"any\"")
+            .replace("local_id", "remote_id = \"*.example.net\"\nlocal_id")
+    };
+    assert!(good(&from_anywhere(&format!("{SITE}{child}"))).child("hosts").is_some());
+    refused(&from_anywhere(&ssh), 22, "leave remote_ts out");
 }
 
 #[test]

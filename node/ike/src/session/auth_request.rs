@@ -10,10 +10,11 @@ use super::draft::Draft;
 use super::established::{Established, Standing};
 use super::handshake::{Handshake, Side};
 use super::secure::Secure;
+use super::transport::{Answered, answered, asked};
 use super::wanted::Wanted;
 use super::{Phase, Task, mobike};
 use crate::auth::Authenticated;
-use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, check_answer, is_narrowed};
+use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, SelectorPair, check_answer};
 use crate::error::IkeError;
 use crate::output::{ChildSpis, DeleteReason, OutboundStart};
 use crate::wire::{ExchangeType, Header, NotifyType, SaSpi, WireError};
@@ -76,7 +77,8 @@ impl AuthSent {
         }
         draft.authentication(&self.handshake.prove(&self.secure, connection, Side::Initiator)?);
         if let Some(first) = &self.first {
-            let Wanted { config, selectors, .. } = &first.wanted;
+            let config = &first.wanted.config;
+            let selectors = asked(&first.wanted, core.path);
             let proposals: Vec<_> =
                 config.proposals.iter().map(crate::config::Proposal::without_key_exchange).collect();
             if config.mode == Mode::Transport {
@@ -214,17 +216,17 @@ fn take_first_child(
     let [answer] = body.proposals.as_slice() else { return Err(missing("SA")) };
     let choice = check_answer(&answer.offer, &config.proposals, KeyExchanges::Ignored)?;
     let SaSpi::Child(outbound) = answer.spi else { return Err(missing("the child's SPI")) };
-    let local_ts = body.selectors_initiator.clone().ok_or_else(|| missing("TSi"))?;
-    let remote_ts = body.selectors_responder.clone().ok_or_else(|| missing("TSr"))?;
-    let narrowed =
-        is_narrowed(&local_ts, &wanted.selectors.local) && is_narrowed(&remote_ts, &wanted.selectors.remote);
+    let local = body.selectors_initiator.clone().ok_or_else(|| missing("TSi"))?;
+    let remote = body.selectors_responder.clone().ok_or_else(|| missing("TSr"))?;
+    let Answered { selectors, original, narrowed } = answered(&wanted, SelectorPair { local, remote }, core);
     let transport = body.has(NotifyType::UseTransportMode);
     let agreed = Agreed {
         config,
         choice,
         spis: ChildSpis { inbound: inbound_spi, outbound },
-        local_ts,
-        remote_ts,
+        local_ts: selectors.local,
+        remote_ts: selectors.remote,
+        original,
         initiator: true,
         nonce_initiator: &handshake.nonce_initiator,
         nonce_responder: &handshake.nonce_responder,

@@ -13,7 +13,8 @@ use super::established::{Established, PATIENCE, Standing};
 use super::followup_answer::Offered;
 use super::task::{NoncePair, Pending};
 use super::translate;
-use crate::config::{ChildConfig, KeyExchanges, Mode, SelectorPair, select};
+use super::transport::{Translated, between_ends, translate as translate_selectors};
+use crate::config::{ChildConfig, KeyExchanges, Mode, SelectorPair, SelectorsRefused, select};
 use crate::crypto::{Group, KeyExchange, SharedSecret};
 use crate::error::IkeError;
 use crate::output::ChildSaId;
@@ -29,7 +30,7 @@ pub(super) fn answer_first_child(
     draft: &mut Draft,
 ) {
     let exchange = ExchangeType::IkeAuth;
-    let found = matching(&established.connection, None, body, KeyExchanges::Ignored, exchange);
+    let found = matching(&established.connection, core, None, body, KeyExchanges::Ignored, exchange);
     let made = found.and_then(|found| {
         let nonces = NoncePair { initiator: nonces.0.to_vec(), responder: nonces.1.to_vec() };
         let offer = ChildOffer { found, inbound_spi: ctx.child_spi(), nonces, rekeyed: None };
@@ -102,7 +103,7 @@ fn create(
     let exchange = ExchangeType::CreateChildSa;
     let peer_nonce = body.nonce.ok_or(IkeError::Missing { exchange, payload: "Ni" })?;
     let config = old.as_ref().map(|(_, config)| config);
-    let found = matching(&established.connection, config, body, KeyExchanges::Negotiated, exchange)?;
+    let found = matching(&established.connection, core, config, body, KeyExchanges::Negotiated, exchange)?;
     let rounds = translate::rounds(&found.choice)?;
     if !rounds.is_empty() && established.unfinished.is_full() {
         draft.notify(NotifyType::TemporaryFailure, &[]);
@@ -182,6 +183,7 @@ fn supersede(established: &mut Established, ctx: &Context<'_>, offer: &ChildOffe
 /// Among the children of the configuration, or of the one that is rekeyed, the first that fits.
 fn matching(
     connection: &crate::config::ConnectionConfig,
+    core: &Core,
     rekeyed: Option<&Arc<ChildConfig>>,
     body: &Body<'_>,
     exchanges: KeyExchanges,
@@ -199,11 +201,11 @@ fn matching(
     let mut refused = None;
     let mut best: Option<Match> = None;
     for config in configs {
-        let fitting = fit(connection, &config, &wanted, &offers, body, exchanges);
+        let fitting = fit(connection, core, &config, &wanted, &offers, body, exchanges);
         match fitting {
             Ok(found) => {
                 // Exactly what the peer asks for is better than a part of it.
-                if found.selectors == wanted {
+                if found.whole {
                     return Ok(found);
                 }
                 best.get_or_insert(found);
@@ -218,13 +220,27 @@ fn matching(
 
 fn fit(
     connection: &crate::config::ConnectionConfig,
+    core: &Core,
     config: &Arc<ChildConfig>,
     wanted: &SelectorPair,
     offers: &[crate::config::Offer],
     body: &Body<'_>,
     exchanges: KeyExchanges,
 ) -> Result<Match, IkeError> {
-    let selectors = config.selectors.narrowed(wanted, connection.quirks.narrowing)?;
+    let transport = body.has(NotifyType::UseTransportMode);
+    let (asked, allowed) = match (config.mode, transport) {
+        // RFC 7296 §1.3.1: a responder may decline transport mode, but one that needs it cannot do without.
+        (Mode::Transport, false) => return Err(IkeError::ModeRefused { wanted: "tunnel" }),
+        (Mode::Transport, true) => {
+            let allowed = between_ends(&config.selectors, core.path);
+            let unlike = || SelectorsRefused { offered: wanted.clone(), allowed: allowed.clone() };
+            (translate_selectors(wanted, core).ok_or_else(unlike)?, allowed)
+        }
+        (Mode::Tunnel, _) => {
+            (Translated { selectors: wanted.clone(), original: None }, config.selectors.clone())
+        }
+    };
+    let selectors = allowed.narrowed(&asked.selectors, connection.quirks.narrowing)?;
     let choice = select(offers, &config.proposals, exchanges)?;
     let outbound_spi = match body.spi_of(choice.number) {
         Some(SaSpi::Child(spi)) => *spi,
@@ -232,11 +248,8 @@ fn fit(
             return Err(IkeError::Missing { exchange: ExchangeType::CreateChildSa, payload: "SPI" });
         }
     };
-    // RFC 7296 §1.3.1: a responder may decline transport mode, but one that needs it cannot do without.
-    if config.mode == Mode::Transport && !body.has(NotifyType::UseTransportMode) {
-        return Err(IkeError::ModeRefused { wanted: "tunnel" });
-    }
-    Ok(Match { config: config.clone(), choice, selectors, outbound_spi })
+    let whole = selectors == asked.selectors;
+    Ok(Match { config: config.clone(), choice, selectors, original: asked.original, whole, outbound_spi })
 }
 
 fn refuse(established: &Established, core: &Core, ctx: &mut Context<'_>, draft: &mut Draft, error: IkeError) {

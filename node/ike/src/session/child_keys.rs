@@ -12,7 +12,9 @@ use super::translate;
 use crate::config::{ChildConfig, Choice, Mode, SelectorPair, SelectorsRefused, TrafficSelector};
 use crate::crypto::SharedSecret;
 use crate::error::IkeError;
-use crate::output::{ChildKeys, ChildSaEstablished, ChildSaId, ChildSpis, Event, OutboundStart};
+use crate::output::{
+    ChildKeys, ChildSaEstablished, ChildSaId, ChildSpis, Event, OriginalAddresses, OutboundStart,
+};
 
 /// All that both ends have agreed upon for one child SA.
 pub(super) struct Agreed<'a> {
@@ -21,6 +23,7 @@ pub(super) struct Agreed<'a> {
     pub(super) spis: ChildSpis,
     pub(super) local_ts: Vec<TrafficSelector>,
     pub(super) remote_ts: Vec<TrafficSelector>,
+    pub(super) original: Option<OriginalAddresses>,
     /// Whether this side began the exchange that makes the child.
     pub(super) initiator: bool,
     pub(super) nonce_initiator: &'a [u8],
@@ -106,6 +109,7 @@ pub(super) fn install(
         encapsulation: core.between.encapsulation(),
         local: path.local,
         remote: path.remote,
+        original: agreed.original,
         rekeyed: agreed.rekeyed,
         outbound: agreed.outbound,
     })));

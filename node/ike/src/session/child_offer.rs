@@ -11,7 +11,7 @@ use super::task::NoncePair;
 use crate::config::{ChildConfig, Choice, Mode, SelectorPair};
 use crate::crypto::SharedSecret;
 use crate::error::IkeError;
-use crate::output::{ChildSaId, ChildSpis, OutboundStart};
+use crate::output::{ChildSaId, ChildSpis, OriginalAddresses, OutboundStart};
 use crate::wire::{NotifyType, SaSpi};
 
 /// A child that this side can make as the peer wants it.
@@ -20,6 +20,9 @@ pub(super) struct Match {
     pub(super) choice: Choice,
     /// From this end's point of view.
     pub(super) selectors: SelectorPair,
+    pub(super) original: Option<OriginalAddresses>,
+    /// Whether it is all that the peer asks for.
+    pub(super) whole: bool,
     pub(super) outbound_spi: u32,
 }
 
@@ -62,13 +65,14 @@ impl ChildOffer {
     }
 
     pub(super) fn agreed<'a>(&'a self, shared: &'a [SharedSecret]) -> Agreed<'a> {
-        let Match { config, choice, selectors, outbound_spi } = &self.found;
+        let Match { config, choice, selectors, original, outbound_spi, .. } = &self.found;
         Agreed {
             config: config.clone(),
             choice: choice.clone(),
             spis: ChildSpis { inbound: self.inbound_spi, outbound: *outbound_spi },
             local_ts: selectors.local.clone(),
             remote_ts: selectors.remote.clone(),
+            original: *original,
             initiator: false,
             nonce_initiator: &self.nonces.initiator,
             nonce_responder: &self.nonces.responder,

@@ -12,10 +12,9 @@ use super::followup_answer::PATIENCE;
 use super::followup_request::{Agreement, Followup, link};
 use super::task::{NoncePair, Pending, PendingChild, Task};
 use super::translate;
+use super::transport::{Answered, answered as read_selectors, asked};
 use super::wanted::Wanted;
-use crate::config::{
-    ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, TransformKind, check_answer, is_narrowed,
-};
+use crate::config::{ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, TransformKind, check_answer};
 use crate::crypto::{Group, KeyExchange};
 use crate::error::IkeError;
 use crate::output::{ChildSaId, ChildSpis, DeleteReason, OutboundStart};
@@ -88,7 +87,8 @@ fn send(
     if let Some(exchange) = &exchange {
         draft.key_exchange(exchange.group().number(), exchange.public());
     }
-    draft.selectors(&wanted.selectors.local, &wanted.selectors.remote);
+    let selectors = asked(&wanted, core.path);
+    draft.selectors(&selectors.local, &selectors.remote);
     let pending = PendingChild {
         wanted,
         rekeys,
@@ -220,15 +220,14 @@ fn take(
     let Agreement { answer, secrets, .. } = agreement;
     let nonces = NoncePair { initiator: pending.nonce.clone(), responder: answer.nonce };
     let loses = pending.collision.as_ref().is_some_and(|other| nonces.loses_against(other));
-    let SelectorPair { local, remote } = answer.selectors;
-    let asked = &pending.wanted.selectors;
-    let narrowed = is_narrowed(&local, &asked.local) && is_narrowed(&remote, &asked.remote);
+    let Answered { selectors, original, narrowed } = read_selectors(&pending.wanted, answer.selectors, core);
     let agreed = Agreed {
         config: pending.wanted.config.clone(),
         choice: answer.choice,
         spis: ChildSpis { inbound: pending.inbound_spi, outbound: answer.outbound_spi },
-        local_ts: local,
-        remote_ts: remote,
+        local_ts: selectors.local,
+        remote_ts: selectors.remote,
+        original,
         initiator: true,
         nonce_initiator: &nonces.initiator,
         nonce_responder: &nonces.responder,

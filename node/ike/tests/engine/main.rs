@@ -27,4 +27,6 @@ mod simulation;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]
+mod transport;
+#[cfg(test)]
 mod traps;

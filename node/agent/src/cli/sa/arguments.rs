@@ -64,12 +64,12 @@ JSON (--json): an array of tunnels; fields may be added, none is ever renamed:
   state          active | expiring (soft limit passed, traffic flows) | expired (hard limit passed, nothing passes)
   problem        what is wrong and what to do, or null
   mode           tunnel | transport
-  encapsulation  udp (RFC 3948)
+  encapsulation  udp (RFC 3948) | raw (IP protocol 50)
   suite          as strongSwan writes it, such as aes128gcm16
   suite_class    default | legacy | test-only
   esn            true for 64-bit sequence numbers
   local          this node's address outside (transport mode), or null
-  remote         the peer's address and port outside, at present
+  remote         the peer's address and port outside, at present; with raw the port means nothing
   follow_remote  true: remote follows the newest authentic packet
   local_ts       traffic selectors of this side, such as \"192.0.2.0/24[tcp/443]\"
   remote_ts      and of the peer's
@@ -98,8 +98,9 @@ Settings of a table [[sa]]; unknown ones are refused:
   mode           \"tunnel\" for whole packets between subnets, \"transport\" for traffic between two machines
   suite          as strongSwan writes it: aes128gcm16, aes256gcm16, chacha20poly1305, aes256-sha256, …
   esn            true for 64-bit sequence numbers; both ends alike; default false
-  remote         the peer's address and UDP port outside the tunnel
-  local          transport mode: this node's address outside
+  encapsulation  \"udp\" (RFC 3948; default), or \"raw\" for IP protocol 50, which needs CAP_NET_RAW
+  remote         the peer's address and UDP port outside the tunnel; with \"raw\" the address alone
+  local          transport mode: this node's address outside; with \"raw\" in any mode, where packets leave from
   local_ts       what may pass on this side: prefixes, addresses, ranges, each with [PROTOCOL] or [PROTOCOL/PORTS]:
                  [\"10.1.0.0/16\", \"192.0.2.7[tcp/443]\", \"10.9.0.1-10.9.0.5\", \"2001:db8::/32[icmpv6]\"];
                  transport mode: the two addresses alone, and that is the default

@@ -112,6 +112,9 @@ Settings; unknown ones are refused:
   local          this node's address outside; default: the one that leads to the peer
   vendor         apple, aws, cisco-asa, cisco-ios, fortigate, juniper, mikrotik, strongswan, windows: sets what that
                  vendor's routers need, and says what it has set
+  encapsulation  \"udp\" (default): ESP in UDP (RFC 3948), which goes wherever IKE went; \"auto\": straight in IP, as
+                 protocol 50, where there is no NAT, which spares 8 bytes a packet and which many firewalls drop;
+                 \"raw\": straight in IP even through a NAT. A peer that knows no UDP encapsulation gets it so anyway
   start          \"start\" (default): begin at once, and again after a loss or a failure, after 1 s and then twice as
                  long each time, up to a minute; \"trap\": begin as soon as there is traffic, whose first packets are
                  kept meanwhile; \"none\": wait for the peer. The default for the children
@@ -144,14 +147,15 @@ Settings; unknown ones are refused:
     routes       prefixes to route instead; needed where remote_ts is 0.0.0.0/0
     proposals    for ESP: [\"aes128gcm16-x25519\"]. With a key exchange new keys are independent of the old (PFS); with
                  `-modpnone` at the end both is taken; `esn` for 64-bit sequence numbers
-    mode         \"tunnel\" (default) or \"transport\"
+    mode         \"tunnel\" (default), or \"transport\" for what the two ends themselves say to each other, NATs between
+                 them or not; all this machine's traffic to the peer then goes through this child, or is dropped
     start        as above, for this child
     rekey_time   default \"1h\"; life_time: when it ends in any case, default a tenth later
     rekey_bytes  such as \"9 GiB\"; default none
     path_mtu     of the path to the peer, in bytes; default 1500
     replay_window  packets that may come late, 32 to 65536; default 4096
 
-ESP travels in UDP (RFC 3948) between the ports of IKE. The file should be readable by its owner only (chmod 600)."
+The file should be readable by its owner only (chmod 600)."
 );
 
 /// A whole file, for the help and for tests.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use twinmesh_dataplane::esp::{
-    KeyMaterial, Lifetime, LifetimeState, Limits, Mode, OuterPolicy, SaParameters, Selectors, Spi, Suite,
-    TrafficSelector,
+    KeyMaterial, Lifetime, LifetimeState, Limits, Mode, OriginalAddresses, OuterPolicy, SaParameters,
+    Selectors, Spi, Suite, TrafficSelector,
 };
 use twinmesh_dataplane::{Encapsulation as EspEncapsulation, EspConfig, EspPath, EspStatus};
 use twinmesh_ike::config::{Mode as IkeMode, TrafficSelector as IkeSelector};
@@ -236,7 +236,9 @@ fn esp_config(
         outbound_key: key(&mut keys.outbound),
         path,
         follow_remote: remote_nat,
-        original: None,
+        original: event
+            .original
+            .map(|original| OriginalAddresses { source: original.source, destination: original.destination }),
         follows,
         guard: None,
         outer: OuterPolicy::default(),
