@@ -66,6 +66,10 @@ pub enum IkeError {
     )]
     ChildlessRefused { child: bool },
     #[error(
+        "{identity} has an IKE SA already, and this connection allows one: delete it first, or let a new one replace it"
+    )]
+    Duplicate { identity: String },
+    #[error(
         "the peer wants the child in {wanted} mode; here its `mode` is the other one: both ends need the same"
     )]
     ModeRefused { wanted: &'static str },
@@ -170,6 +174,7 @@ impl IkeError {
             Self::Authentication(_)
             | Self::NoConnectionForIdentity { .. }
             | Self::UnexpectedIdentity { .. }
+            | Self::Duplicate { .. }
             | Self::Identity(_) => (NotifyType::AuthenticationFailed, Vec::new()),
             Self::Malformed(error) => {
                 let (kind, data) = error.notification();

@@ -102,6 +102,16 @@ pub enum Event {
         initiator_spi: u64,
         responder_spi: u64,
     },
+    /// Both ends had begun, or one began anew: `new` is the one that stays, and has a child. The children of `old` go
+    /// with it, whose `IkeSaDeleted` follows; what is missing in `new` is made there.
+    IkeSaReplaced {
+        connection: Arc<str>,
+        old: IkeSaId,
+        new: IkeSaId,
+        initiator: bool,
+        initiator_spi: u64,
+        responder_spi: u64,
+    },
     IkeSaDeleted {
         connection: Arc<str>,
         ike_sa: IkeSaId,

@@ -22,6 +22,7 @@ mod context;
 mod cookie;
 mod core;
 mod draft;
+mod duplicate;
 mod established;
 mod follow;
 mod followup_answer;

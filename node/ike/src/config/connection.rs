@@ -44,6 +44,7 @@ pub struct ConnectionConfig {
     /// The peer proves who it is anew after so long at most: a new IKE SA from scratch, and the old one until the new
     /// one has all children (RFC 7296 §2.8.3). `None`: only the peer asks for it.
     pub reauth: Option<Duration>,
+    pub uniqueness: Uniqueness,
     pub quirks: Quirks,
 }
 
@@ -68,6 +69,18 @@ pub enum Remote {
     At(SocketAddr),
     /// Wherever it comes from: this node only answers.
     Anywhere,
+}
+
+/// How many IKE SAs of a connection may stand with one authenticated peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Uniqueness {
+    /// One: a newer one takes the place of the older.
+    #[default]
+    Replace,
+    /// One: a peer that comes again, without INITIAL_CONTACT, is refused.
+    Keep,
+    /// As many as there are.
+    Multiple,
 }
 
 /// How ESP is to travel. Both ends decide: what the one claims of NATs binds the other (RFC 7296 §2.23).
@@ -212,6 +225,7 @@ impl ConnectionConfig {
             mobike: true,
             additional_addresses: Vec::new(),
             reauth: None,
+            uniqueness: Uniqueness::Replace,
             quirks: Quirks::default(),
         }
     }

@@ -12,7 +12,7 @@ mod vendor;
 pub use algorithm::{Transform, TransformKind};
 pub use connection::{
     CertificatePolicy, ChildConfig, Childless, ConnectionConfig, EncapsulationPolicy, Lifetime, Mode, Quirks,
-    Remote, StartAction,
+    Remote, StartAction, Uniqueness,
 };
 pub use diagnosis::NoProposalChosen;
 pub use narrow::{

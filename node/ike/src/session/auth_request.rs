@@ -139,6 +139,9 @@ impl AuthSent {
             authenticated.identity().clone(),
         );
         established.announce(core, ctx, &handshake.choice);
+        for child in children {
+            established.tasks.push(ctx.now, Task::CreateChild(child));
+        }
         if let Some(first) = first {
             let name = first.wanted.config.name.clone();
             let inbound_spi = first.inbound_spi;
@@ -148,9 +151,6 @@ impl AuthSent {
                 let connection = Some(established.connection.name.clone());
                 ctx.failed(connection, Some(name), Some(core.id), core.path.remote, error);
             }
-        }
-        for child in children {
-            established.tasks.push(ctx.now, Task::CreateChild(child));
         }
         established.run_tasks(core, ctx);
         Phase::Established(Box::new(established))

@@ -10,6 +10,7 @@ use super::child_answer::answer_first_child;
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
+use super::duplicate;
 use super::established::{Established, Standing};
 use super::handshake::{Handshake, Side, identity};
 use super::intermediate::Plain;
@@ -52,6 +53,9 @@ impl AuthAwaited {
         self.leave(core, ctx);
         let admitted = body.map_err(IkeError::from).and_then(|body| {
             let (connection, authenticated) = self.admit(ctx, &body)?;
+            if !body.has(NotifyType::InitialContact) {
+                duplicate::admit(core, ctx, &connection, authenticated.identity())?;
+            }
             if mobike::is_wanted(&connection) && !is_as_sent(&body, core.arrival) {
                 return Err(IkeError::UnexpectedNat);
             }
@@ -86,7 +90,7 @@ impl AuthAwaited {
             secure.allow_fragments(size, core.path.remote.is_ipv6());
         }
         if body.has(NotifyType::InitialContact) {
-            ctx.forget_peer(&connection.name, authenticated.identity());
+            duplicate::forget_peer(core, ctx, &connection.name, authenticated.identity());
         }
         let mut established = Established::new(
             core,

@@ -104,6 +104,16 @@ fn create(
     let peer_nonce = body.nonce.ok_or(IkeError::Missing { exchange, payload: "Ni" })?;
     let config = old.as_ref().map(|(_, config)| config);
     let found = matching(&established.connection, core, config, body, KeyExchanges::Negotiated, exchange)?;
+    if old.is_none() && asks_for_it_too(established, &found) {
+        // That of the IKE SA's initiator comes to be, and does for both.
+        if core.is_original_initiator() {
+            draft.notify(NotifyType::TemporaryFailure, &[]);
+            return Ok(());
+        }
+        if let Some(Pending::Child(pending)) = &mut established.pending {
+            pending.twin = true;
+        }
+    }
     let rounds = translate::rounds(&found.choice)?;
     if !rounds.is_empty() && established.unfinished.is_full() {
         draft.notify(NotifyType::TemporaryFailure, &[]);
@@ -178,6 +188,13 @@ fn supersede(established: &mut Established, ctx: &Context<'_>, offer: &ChildOffe
         child.expires_at = Some(ctx.now + PATIENCE);
     }
     collide(established, offer);
+}
+
+/// Whether this end asks for the same child at the same time.
+fn asks_for_it_too(established: &Established, found: &Match) -> bool {
+    let Some(Pending::Child(pending)) = &established.pending else { return false };
+    let wanted = &pending.wanted;
+    pending.rekeys.is_none() && wanted.config.name == found.config.name && wanted.selectors == found.selectors
 }
 
 /// Among the children of the configuration, or of the one that is rekeyed, the first that fits.

@@ -98,6 +98,7 @@ fn send(
         followup: None,
         retries,
         collision: None,
+        twin: false,
         deleted_early: Vec::new(),
     };
     if let Err(error) = core.request(ctx, &mut established.secure, ExchangeType::CreateChildSa, draft) {
@@ -249,13 +250,25 @@ fn take(
         return later(established, ctx, pending, RETRY_REFUSED);
     }
     // RFC 7296 §2.8.1: the redundant child is closed by the end that made it, the old one by the other's maker.
-    if loses {
+    let redundant = loses || pending.twin && has_twin(established, new);
+    if redundant {
         established.tasks.push_first(ctx.now, Task::DeleteChild(new, DeleteReason::Redundant));
     } else if let Some(old) = pending.rekeys {
         // What the peer began at the same time comes to nothing.
         established.unfinished.forget_rekey_of(ctx, old);
         established.tasks.push_first(ctx.now, Task::DeleteChild(old, DeleteReason::Rekeyed));
     }
+}
+
+/// Whether the peer has made the same child.
+fn has_twin(established: &Established, new: ChildSaId) -> bool {
+    let Some(new) = established.children.by_id(new) else { return false };
+    established.children.iter().any(|other| {
+        other.id != new.id
+            && other.stage == Stage::Installed
+            && other.config.name == new.config.name
+            && (&other.local_ts, &other.remote_ts) == (&new.local_ts, &new.remote_ts)
+    })
 }
 
 /// RFC 7296 §1.3: once more, with the group that the peer wants, if it is one of ours.

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cookie::Cookies;
 use super::half_open::HalfOpen;
 use super::window::Datagrams;
-use super::{Phase, Random, Session};
-use crate::auth::Identity;
+use super::{Random, Session};
 use crate::config::ConnectionConfig;
 use crate::error::IkeError;
-use crate::output::{ChildSaId, DeleteReason, EngineConfig, Event, Failed, IkeSaId, Output, Transmit};
+use crate::output::{ChildSaId, EngineConfig, Event, Failed, IkeSaId, Output, Transmit};
 use crate::trace::{Discarded, Trace, Traced, TracedMessage, Tracing};
 use crate::wire::{Header, IkeSpi, Message, with_non_esp_marker};
 
@@ -70,24 +69,6 @@ impl Shared {
 }
 
 impl Context<'_> {
-    /// INITIAL_CONTACT: what there was with the same authenticated peer is of no use to it (RFC 7296 §2.4, trap 19).
-    pub(crate) fn forget_peer(&mut self, connection: &str, identity: &Identity) {
-        let is_old = |session: &Session| {
-            session.established().is_some_and(|established| {
-                *established.connection.name == *connection && established.remote_identity == *identity
-            })
-        };
-        let sessions = &self.shared.sessions;
-        let old: Vec<IkeSpi> = sessions.iter().filter(|(_, it)| is_old(it)).map(|(spi, _)| *spi).collect();
-        for spi in old {
-            if let Some(Session { core, phase: Phase::Established(mut established), .. }) =
-                self.shared.sessions.remove(&spi)
-            {
-                established.close(&core, self, DeleteReason::Replaced);
-            }
-        }
-    }
-
     pub(crate) fn event(&mut self, event: Event) {
         self.shared.outputs.push_back(Output::Event(event));
     }

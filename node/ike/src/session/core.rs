@@ -31,6 +31,8 @@ pub(crate) struct Core {
     /// The last authentic message, or ESP.
     pub(crate) heard: Instant,
     pub(crate) said: Instant,
+    /// When the first message was sent or came in; of a rekeyed IKE SA, that of its first ancestor.
+    pub(crate) began: Instant,
 }
 
 impl Core {

@@ -8,6 +8,7 @@ use super::child::Children;
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
+use super::duplicate;
 use super::followup_answer::UnfinishedSas;
 use super::secure::Secure;
 use super::task::{Move, Pending, Task, Tasks};
@@ -36,6 +37,8 @@ pub(crate) struct Established {
     pub(crate) rekey_at: Option<Instant>,
     pub(crate) expires_at: Option<Instant>,
     pub(super) standing: Standing,
+    /// When the peer proved who it is.
+    pub(super) since: Instant,
 }
 
 /// Where an IKE SA stands between rekeys.
@@ -79,6 +82,7 @@ impl Established {
             pending: None,
             unfinished: UnfinishedSas::default(),
             standing,
+            since: ctx.now,
         }
     }
 
@@ -119,6 +123,10 @@ impl Established {
                     mobike::send(self, core, ctx, Move::Mapping)
                 }
                 Task::Liveness => inform::liveness(self, core, ctx),
+                Task::Settle => {
+                    duplicate::settle_late(self, core, ctx);
+                    Ok(())
+                }
                 Task::Move(kind) => mobike::send(self, core, ctx, kind),
             };
             if let Err(error) = begun {

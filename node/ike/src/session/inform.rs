@@ -5,6 +5,7 @@ use super::child::Stage;
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
+use super::duplicate;
 use super::established::{Established, Standing, Verdict};
 use super::mobike_answer;
 use super::rekey_answer::take_over;
@@ -134,6 +135,10 @@ fn ike_deleted(established: &mut Established, core: &mut Core, ctx: &mut Context
     }
     match established.standing {
         Standing::Superseded => Verdict::Close(DeleteReason::Rekeyed),
-        Standing::InUse | Standing::Spare => Verdict::Close(DeleteReason::ByPeer),
+        Standing::InUse => {
+            duplicate::deleted(established, core, ctx);
+            Verdict::Close(DeleteReason::ByPeer)
+        }
+        Standing::Spare => Verdict::Close(DeleteReason::ByPeer),
     }
 }

@@ -64,6 +64,7 @@ pub(crate) fn initiate(
         answers: Answers::default(),
         heard: ctx.now,
         said: ctx.now,
+        began: ctx.now,
     };
     let sent = InitSent {
         connection,

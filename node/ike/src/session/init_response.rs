@@ -169,6 +169,7 @@ fn answer(
         answers: Answers::starting_at(1),
         heard: ctx.now,
         said: ctx.now,
+        began: ctx.now,
     };
     let policy = common_policy(candidates.iter().map(|candidate| candidate.encapsulation));
     let mut draft = Draft::clear(core.header(ExchangeType::IkeSaInit, 0, true));

@@ -61,10 +61,12 @@ pub(super) fn successor(
         answers: Answers::default(),
         heard: ctx.now,
         said: ctx.now,
+        began: core.began,
     };
     let connection = established.connection.clone();
     let identity = established.remote_identity.clone();
-    let new = Established::new(&core, ctx, connection, secure, Standing::Spare, identity);
+    let mut new = Established::new(&core, ctx, connection, secure, Standing::Spare, identity);
+    new.since = established.since;
     Ok((core, new))
 }
 

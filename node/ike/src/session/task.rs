@@ -22,6 +22,8 @@ pub(crate) enum Task {
     Disown(u32),
     DeleteIke(DeleteReason),
     Liveness,
+    /// Says which of two IKE SAs goes, if nobody has.
+    Settle,
     Move(Move),
 }
 
@@ -42,7 +44,7 @@ impl Task {
     /// Whether it can be done while the peer rekeys the IKE SA, whose children are about to move (RFC 7296 §2.25.2).
     pub(crate) fn is_harmless(&self) -> bool {
         match self {
-            Self::Disown(_) | Self::DeleteIke(_) | Self::Liveness | Self::Move(_) => true,
+            Self::Disown(_) | Self::DeleteIke(_) | Self::Liveness | Self::Settle | Self::Move(_) => true,
             Self::CreateChild(_) | Self::RekeyChild(_) | Self::DeleteChild(..) | Self::RekeyIke => false,
         }
     }
@@ -83,6 +85,8 @@ pub(crate) struct PendingChild {
     pub(crate) retries: u8,
     /// The peer rekeyed the same child meanwhile (RFC 7296 §2.8.1).
     pub(crate) collision: Option<NoncePair>,
+    /// The peer asked for the same child meanwhile, and gets it.
+    pub(crate) twin: bool,
     /// SPIs of deletes that this side knew nothing of: the peer may delete the child before its answer arrives.
     pub(crate) deleted_early: Vec<u32>,
 }

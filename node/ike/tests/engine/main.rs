@@ -30,3 +30,5 @@ mod trace;
 mod transport;
 #[cfg(test)]
 mod traps;
+#[cfg(test)]
+mod unique;

@@ -266,6 +266,9 @@ impl Node {
                 assert!(self.esp.remove(&child.child_sa).is_some(), "an unknown child is gone");
                 self.children_deleted.push(child.reason);
             }
+            Event::IkeSaReplaced { old, new, .. } => {
+                assert!(self.ike.contains(&old) && self.ike.contains(&new), "both stand");
+            }
             Event::Failed(failed) => self.failures.push(failed),
             Event::AddressChanged { local, remote, encapsulation, .. } => {
                 self.encapsulation = Some(encapsulation);
@@ -353,6 +356,11 @@ impl Pair {
     pub(crate) fn inject(&mut self, datagram: Datagram) {
         self.sequence += 1;
         self.in_flight.insert((self.now + self.link.delay, self.sequence), datagram);
+    }
+
+    /// Takes datagrams off the link.
+    pub(crate) fn lose(&mut self, which: impl Fn(&Datagram) -> bool) {
+        self.in_flight.retain(|_, datagram| !which(datagram));
     }
 
     fn drain(&mut self) {

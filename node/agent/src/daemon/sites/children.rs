@@ -143,6 +143,19 @@ impl Agent {
         }
     }
 
+    /// Children that another IKE SA has too send there from now on.
+    pub(super) fn retire_replaced(&self, ike_sa: IkeSaId) {
+        let children = || self.sites.children.values();
+        for gone in children().filter(|child| child.ike_sa == ike_sa) {
+            let stays = |other: &Child| {
+                other.connection == gone.connection && other.name == gone.name && other.ike_sa != ike_sa
+            };
+            if children().any(stays) {
+                self.retire(&gone.tunnel);
+            }
+        }
+    }
+
     fn retire(&self, tunnel: &str) {
         if let Some(plane) = &self.plane {
             plane.dataplane.retire_esp(tunnel);

@@ -17,6 +17,16 @@ impl Agent {
         self.sites.watch(&event);
         match event {
             Event::IkeSaEstablished(link) => self.ike_sa_established(link, now),
+            Event::IkeSaReplaced { connection, old, new, initiator, initiator_spi, responder_spi } => {
+                tracing::info!(site = &*connection, "of two IKE SAs one stays");
+                if let Some(standing) = self.sites.standing(&connection, old) {
+                    standing.id = new;
+                    standing.link.initiator = initiator;
+                    standing.link.initiator_spi = initiator_spi;
+                    standing.link.responder_spi = responder_spi;
+                }
+                self.retire_replaced(old);
+            }
             Event::IkeSaRekeyed { connection, old, new, initiator, initiator_spi, responder_spi } => {
                 if let Some(standing) = self.sites.standing(&connection, old) {
                     standing.link.initiator = initiator;

@@ -60,6 +60,12 @@ impl Sites {
                 *new,
                 format!("the IKE SA takes the place of number {old}"),
             ),
+            Event::IkeSaReplaced { connection, old, new, .. } => (
+                IkeTraceKind::Rekeyed,
+                connection,
+                *new,
+                format!("of two IKE SAs with this peer this one stays; number {old} goes"),
+            ),
             Event::IkeSaDeleted { connection, ike_sa, reason } => {
                 (IkeTraceKind::Deleted, connection, *ike_sa, format!("IKE SA gone: {reason}"))
             }
