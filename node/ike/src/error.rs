@@ -4,7 +4,7 @@ mod hints;
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::auth::{AuthError, IdentityError};
+use crate::auth::{AuthError, IdentityError, PostquantumError};
 use crate::config::{BadAnswer, NoProposalChosen, SelectorsRefused, TrafficSelector};
 use crate::crypto::KeError;
 use crate::wire::{ExchangeType, NotifyType, WireError, WriteError};
@@ -85,6 +85,8 @@ pub enum IkeError {
     /// Someone is not who they say.
     #[error("authentication of the peer failed: {0}")]
     Authentication(Box<AuthError>),
+    #[error("{0}")]
+    Postquantum(Box<PostquantumError>),
 
     /// The peer breaks the protocol.
     #[error("a malformed message, by a fault of the peer or of a box on the way: {0}")]
@@ -150,6 +152,12 @@ impl From<AuthError> for IkeError {
     }
 }
 
+impl From<PostquantumError> for IkeError {
+    fn from(error: PostquantumError) -> Self {
+        Self::Postquantum(Box::new(error))
+    }
+}
+
 impl From<NoProposalChosen> for IkeError {
     fn from(error: NoProposalChosen) -> Self {
         Self::NoProposal(Box::new(error))
@@ -172,6 +180,7 @@ impl IkeError {
             Self::Selectors(_) => (NotifyType::TsUnacceptable, Vec::new()),
             // RFC 7296 §2.21.2: nothing of the reason.
             Self::Authentication(_)
+            | Self::Postquantum(_)
             | Self::NoConnectionForIdentity { .. }
             | Self::UnexpectedIdentity { .. }
             | Self::Duplicate { .. }

@@ -145,6 +145,8 @@ pub struct IkeSaEstablished {
     pub remote_identity: String,
     /// In the strongSwan notation.
     pub proposal: String,
+    /// Whether a postquantum key is mixed into what its children's keys are drawn from (RFC 8784).
+    pub ppk: bool,
     pub initiator_spi: u64,
     pub responder_spi: u64,
     pub nat: Nat,

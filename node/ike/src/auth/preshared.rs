@@ -43,6 +43,10 @@ pub enum PreSharedKeyError {
 pub enum Weakness {
     #[error("the pre-shared key has at most {bits} bits; use 20 random characters or more")]
     Short { bits: u32 },
+    #[error(
+        "the ppk has at most {bits} bits, and a quantum computer halves them; write 0x and 64 random digits"
+    )]
+    Classical { bits: u32 },
     #[error("the pre-shared key repeats {distinct} characters; use random ones")]
     Repetitive { distinct: usize },
 }
@@ -80,16 +84,25 @@ impl PreSharedKey {
             }
         }
         let distinct = seen.iter().filter(|slot| **slot).count();
+        let bits = self.bits();
+        if bits < STRONG_BITS {
+            return Some(Weakness::Short { bits });
+        }
+        (distinct < 8).then_some(Weakness::Repetitive { distinct })
+    }
+
+    /// What it can carry at most.
+    pub(super) fn bits(&self) -> u32 {
         let length = u32::try_from(self.secret.len()).unwrap_or(u32::MAX);
         let millibits = match self.origin {
             Origin::Binary => 8_000,
             Origin::Text => millibits_of_a_character(&self.secret),
         };
-        let bits = length.saturating_mul(millibits) / 1_000;
-        if bits < STRONG_BITS {
-            return Some(Weakness::Short { bits });
-        }
-        (distinct < 8).then_some(Weakness::Repetitive { distinct })
+        length.saturating_mul(millibits) / 1_000
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.secret
     }
 
     /// AUTH = prf(prf(secret, "Key Pad for IKEv2"), signed octets).

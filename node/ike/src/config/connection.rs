@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::narrow::{Narrowing, SelectorPair};
 use super::proposal::{Proposal, Protocol};
-use crate::auth::{Credentials, Identity, IdentityPattern};
+use crate::auth::{Credentials, Identity, IdentityPattern, PostquantumKey};
 use crate::output::Retransmission;
 
 /// A site as the engine takes it.
@@ -21,6 +21,8 @@ pub struct ConnectionConfig {
     /// Whom this connection is for; a responder also chooses the connection by it.
     pub remote_identity: IdentityPattern,
     pub credentials: Credentials,
+    /// Mixed into the keys, beside what proves the identities (RFC 8784).
+    pub ppk: Option<PostquantumKey>,
     /// For the IKE SA, preferred first.
     pub proposals: Vec<Proposal>,
     /// None: a childless IKE SA (RFC 6023) where the peer can have it.
@@ -213,6 +215,7 @@ impl ConnectionConfig {
             local_identity,
             remote_identity,
             credentials,
+            ppk: None,
             proposals: Proposal::defaults(Protocol::Ike),
             children: Vec::new(),
             childless: Childless::Allow,

@@ -9,12 +9,14 @@ use super::core::Core;
 use super::draft::Draft;
 use super::established::{Established, Standing};
 use super::handshake::{Handshake, Side};
+use super::postquantum;
 use super::secure::Secure;
 use super::transport::{Answered, answered, asked};
 use super::wanted::Wanted;
 use super::{Phase, Task, mobike};
 use crate::auth::Authenticated;
 use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, SelectorPair, check_answer};
+use crate::crypto::SaKeys;
 use crate::error::IkeError;
 use crate::output::{ChildSpis, DeleteReason, OutboundStart};
 use crate::wire::{ExchangeType, Header, NotifyType, SaSpi, WireError};
@@ -27,6 +29,8 @@ pub(crate) struct AuthSent {
     pub(crate) secure: Secure,
     handshake: Handshake,
     first: Option<FirstChild>,
+    /// The keys without the postquantum key, if AUTH went out with it: the responder may do without.
+    without_ppk: Option<SaKeys>,
 }
 
 /// The child that IKE_AUTH asks for.
@@ -49,7 +53,8 @@ impl AuthSent {
         let mut children = children.into_iter();
         let first = if wants_none && handshake.childless { None } else { children.next() };
         let first = first.map(|wanted| FirstChild { wanted, inbound_spi: ctx.child_spi() });
-        let mut sent = Self { connection, children: children.collect(), secure, handshake, first };
+        let children = children.collect();
+        let mut sent = Self { connection, children, secure, handshake, first, without_ppk: None };
         match sent.send(core, ctx) {
             Ok(()) => Phase::AuthSent(Box::new(sent)),
             Err(error) => sent.fail(core, ctx, error),
@@ -74,6 +79,14 @@ impl AuthSent {
         }
         if mobike::is_wanted(connection) {
             mobike::offer(&mut draft, connection, core, true);
+        }
+        if let Some(key) = connection.ppk.as_ref().filter(|_| self.handshake.ppk) {
+            if !key.is_required() {
+                let without = self.handshake.prove(&self.secure, connection, Side::Initiator)?;
+                draft.notify(NotifyType::NoPpkAuth, &without.data);
+            }
+            draft.notify(NotifyType::PpkIdentity, &key.notify_data());
+            self.without_ppk = Some(self.secure.mix_postquantum(key));
         }
         draft.authentication(&self.handshake.prove(&self.secure, connection, Side::Initiator)?);
         if let Some(first) = &self.first {
@@ -118,10 +131,10 @@ impl AuthSent {
         body: Result<Body<'_>, WireError>,
     ) -> Phase {
         let verified = body.map_err(IkeError::from).and_then(|body| {
-            let authenticated = self.verify(ctx, &body)?;
-            Ok((body, authenticated))
+            let (authenticated, mixed) = self.verify(ctx, &body)?;
+            Ok((body, authenticated, mixed))
         });
-        let (body, authenticated) = match verified {
+        let (body, authenticated, mixed) = match verified {
             Ok(verified) => verified,
             Err(error) => {
                 self.reject(core, ctx, &error);
@@ -138,7 +151,7 @@ impl AuthSent {
             Standing::InUse,
             authenticated.identity().clone(),
         );
-        established.announce(core, ctx, &handshake.choice);
+        established.announce(core, ctx, &handshake.choice, mixed);
         for child in children {
             established.tasks.push(ctx.now, Task::CreateChild(child));
         }
@@ -156,7 +169,8 @@ impl AuthSent {
         Phase::Established(Box::new(established))
     }
 
-    fn verify(&self, ctx: &Context<'_>, body: &Body<'_>) -> Result<Authenticated, IkeError> {
+    /// Who the responder is, and whether a postquantum key is mixed in.
+    fn verify(&mut self, ctx: &Context<'_>, body: &Body<'_>) -> Result<(Authenticated, bool), IkeError> {
         let exchange = ExchangeType::IkeAuth;
         if body.authentication.is_none()
             && let Some(notify) = body.error()
@@ -171,7 +185,10 @@ impl AuthSent {
             return Err(IkeError::Refused { exchange, notify: notify.kind, offered });
         }
         let id = body.id_responder.ok_or(IkeError::Missing { exchange, payload: "IDr" })?;
-        self.handshake.verify(ctx, &self.secure, &self.connection, Side::Responder, &id, body)
+        let connection = &self.connection;
+        let mixed = postquantum::accept(connection, &mut self.secure, self.without_ppk.take(), body)?;
+        let verified = self.handshake.verify(ctx, &self.secure, connection, Side::Responder, &id, body);
+        Ok((verified.map_err(|error| postquantum::blame(connection, mixed, error))?, mixed))
     }
 
     /// RFC 7296 §2.21.2: the peer took us in, but we do not take it; it is told in an exchange of its own. No answer is

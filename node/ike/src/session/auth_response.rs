@@ -15,6 +15,7 @@ use super::established::{Established, Standing};
 use super::handshake::{Handshake, Side, identity};
 use super::intermediate::Plain;
 use super::nat::Between;
+use super::postquantum;
 use super::secure::Secure;
 use super::{Phase, Session, mobike};
 use crate::auth::{Authenticated, Identity};
@@ -36,7 +37,7 @@ pub(crate) struct AuthAwaited {
 
 impl AuthAwaited {
     pub(crate) fn handle_request(
-        self: Box<Self>,
+        mut self: Box<Self>,
         core: &mut Core,
         ctx: &mut Context<'_>,
         plain: &Plain<'_>,
@@ -51,8 +52,8 @@ impl AuthAwaited {
             return Phase::AuthAwaited(self);
         }
         self.leave(core, ctx);
-        let admitted = body.map_err(IkeError::from).and_then(|body| {
-            let (connection, authenticated) = self.admit(ctx, &body)?;
+        let admitted = body.map_err(IkeError::from).and_then(|mut body| {
+            let (connection, authenticated, mixed) = self.admit(ctx, &mut body)?;
             if !body.has(NotifyType::InitialContact) {
                 duplicate::admit(core, ctx, &connection, authenticated.identity())?;
             }
@@ -60,9 +61,9 @@ impl AuthAwaited {
                 return Err(IkeError::UnexpectedNat);
             }
             let auth = self.handshake.prove(&self.secure, &connection, Side::Responder)?;
-            Ok((body, connection, authenticated, auth))
+            Ok((body, connection, authenticated, auth, mixed))
         });
-        let (body, connection, authenticated, auth) = match admitted {
+        let (body, connection, authenticated, auth, mixed) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return self.refuse(core, ctx, header, error),
         };
@@ -75,6 +76,9 @@ impl AuthAwaited {
             }
         }
         draft.authentication(&auth);
+        if mixed {
+            draft.notify(NotifyType::PpkIdentity, &[]);
+        }
         if mobike::agree(core, &connection, &body) {
             mobike::offer(&mut draft, &connection, core, false);
         }
@@ -100,7 +104,7 @@ impl AuthAwaited {
             Standing::InUse,
             authenticated.identity().clone(),
         );
-        established.announce(core, ctx, &handshake.choice);
+        established.announce(core, ctx, &handshake.choice, mixed);
         if !body.proposals.is_empty() {
             let nonces = (handshake.nonce_initiator.as_slice(), handshake.nonce_responder.as_slice());
             answer_first_child(&mut established, core, ctx, &body, nonces, &mut draft);
@@ -118,12 +122,12 @@ impl AuthAwaited {
         ctx.shared.initiators.remove(&(self.address, core.spi_initiator));
     }
 
-    /// The connection that this peer is for, and the proof that it is this peer.
+    /// The connection that this peer is for, the proof that it is this peer, and whether a postquantum key is mixed in.
     fn admit(
-        &self,
+        &mut self,
         ctx: &Context<'_>,
-        body: &Body<'_>,
-    ) -> Result<(Arc<ConnectionConfig>, Authenticated), IkeError> {
+        body: &mut Body<'_>,
+    ) -> Result<(Arc<ConnectionConfig>, Authenticated, bool), IkeError> {
         let missing = |payload| IkeError::Missing { exchange: ExchangeType::IkeAuth, payload };
         // Else whoever sits between could spare both sides the key exchanges that they have agreed upon.
         if !self.handshake.rounds.is_empty() {
@@ -140,15 +144,16 @@ impl AuthAwaited {
                 allowed: self.candidates.iter().map(|candidate| ends(candidate)).collect(),
             }
         })?;
-        let authenticated =
-            self.handshake.verify(ctx, &self.secure, &connection, Side::Initiator, &id, body)?;
+        let mixed = postquantum::admit(self.handshake.ppk, &connection, &mut self.secure, body)?;
+        let verified = self.handshake.verify(ctx, &self.secure, &connection, Side::Initiator, &id, body);
+        let authenticated = verified.map_err(|error| postquantum::blame(&connection, mixed, error))?;
         let child = !body.proposals.is_empty();
         match connection.childless {
             Childless::Require if child => return Err(IkeError::ChildlessRefused { child }),
             Childless::Never if !child => return Err(IkeError::ChildlessRefused { child }),
             Childless::Allow | Childless::Prefer | Childless::Require | Childless::Never => {}
         }
-        Ok((connection, authenticated))
+        Ok((connection, authenticated, mixed))
     }
 
     /// Of those that the address allows, the one whose identity fits best; of equals the first.

@@ -87,7 +87,7 @@ impl Established {
     }
 
     /// Tells the caller of a new IKE SA.
-    pub(super) fn announce(&mut self, core: &Core, ctx: &mut Context<'_>, choice: &Choice) {
+    pub(super) fn announce(&mut self, core: &Core, ctx: &mut Context<'_>, choice: &Choice, ppk: bool) {
         ctx.event(Event::IkeSaEstablished(IkeSaEstablished {
             connection: self.connection.name.clone(),
             ike_sa: core.id,
@@ -97,6 +97,7 @@ impl Established {
             local_identity: self.connection.local_identity.to_string(),
             remote_identity: self.remote_identity.to_string(),
             proposal: choice.name(),
+            ppk,
             initiator_spi: u64::from_be_bytes(core.spi_initiator.0),
             responder_spi: u64::from_be_bytes(core.spi_responder.0),
             nat: core.between.nat,

@@ -10,7 +10,7 @@ use super::child_offer::ChildOffer;
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
-use super::established::Established;
+use super::established::{Established, Standing};
 use super::rekey_answer::{self, IkeOffer};
 use super::task::Pending;
 use crate::crypto::{Group, KeyExchange, SharedSecret};
@@ -143,6 +143,10 @@ pub(super) fn answer(
         draft.notify(NotifyType::InvalidSyntax, &[]);
         return;
     };
+    if established.standing == Standing::Superseded {
+        // Nothing new comes to be in an IKE SA whose children have moved.
+        established.unfinished.forget_all(ctx);
+    }
     let Some(unfinished) = established.unfinished.take(link.data) else {
         draft.notify(NotifyType::StateNotFound, &[]);
         return;

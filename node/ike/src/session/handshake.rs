@@ -23,6 +23,8 @@ pub(crate) struct Handshake {
     pub(crate) peer_hashes: SignatureHashes,
     /// Whether the responder said that IKE_AUTH may come without a child (RFC 6023).
     pub(crate) childless: bool,
+    /// Whether both sides have a postquantum key (RFC 8784), if not perhaps the same.
+    pub(crate) ppk: bool,
     /// Additional key exchanges still to be made, before IKE_AUTH.
     pub(crate) rounds: VecDeque<Group>,
     pub(crate) int_auth: IntAuth,

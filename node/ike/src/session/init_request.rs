@@ -11,6 +11,7 @@ use super::intermediate::{self, IntAuth, IntermediateSent};
 use super::mobike;
 use super::mobility::Mobility;
 use super::nat::{Between, tell_addresses};
+use super::postquantum;
 use super::secure::Secure;
 use super::translate;
 use super::wanted::Wanted;
@@ -23,21 +24,18 @@ use crate::error::IkeError;
 use crate::output::Encapsulation;
 use crate::wire::{ExchangeType, IkeSpi, Message, NotifyType, SaSpi};
 
-/// How often a peer may ask for a cookie or another group.
-const MOST_RETRIES: u8 = 8;
-
 /// Waiting for the answer to IKE_SA_INIT. Nothing that comes in here is authenticated: what looks like a refusal is
 /// remembered, and ends the attempt only when no better answer comes (trap 6).
 pub(crate) struct InitSent {
     pub(crate) connection: Arc<ConnectionConfig>,
     /// All of the configuration that start by themselves, and those asked for since.
     pub(crate) children: Vec<Wanted>,
-    nonce: Vec<u8>,
-    exchange: KeyExchange,
-    cookie: Option<Vec<u8>>,
+    pub(super) nonce: Vec<u8>,
+    pub(super) exchange: KeyExchange,
+    pub(super) cookie: Option<Vec<u8>>,
     /// As it went out last: AUTH covers it (trap 28).
     message: Vec<u8>,
-    retries: u8,
+    pub(super) retries: u8,
     pub(crate) refused: Option<IkeError>,
 }
 
@@ -102,7 +100,11 @@ pub(super) fn abilities(draft: &mut Draft) {
 }
 
 impl InitSent {
-    fn send(mut self: Box<Self>, core: &mut Core, ctx: &mut Context<'_>) -> Result<Phase, IkeError> {
+    pub(super) fn send(
+        mut self: Box<Self>,
+        core: &mut Core,
+        ctx: &mut Context<'_>,
+    ) -> Result<Phase, IkeError> {
         let header = core.header(ExchangeType::IkeSaInit, 0, false);
         let mut draft = Draft::clear(header);
         if let Some(cookie) = &self.cookie {
@@ -115,6 +117,9 @@ impl InitSent {
             .nonce(&self.nonce);
         tell_addresses(&mut draft, core.spis(), core.path, self.connection.encapsulation);
         abilities(&mut draft);
+        if self.connection.ppk.is_some() {
+            draft.notify(NotifyType::UsePpk, &[]);
+        }
         if intermediate::is_wanted(&self.connection) {
             draft.notify(intermediate::SUPPORTED, &[]);
         }
@@ -127,27 +132,8 @@ impl InitSent {
         Ok(Phase::InitSent(self))
     }
 
-    /// Goes on waiting, for a short time.
-    fn doubt(mut self: Box<Self>, core: &mut Core, reason: IkeError) -> Phase {
-        self.refused.get_or_insert(reason);
-        core.requests.hurry();
-        Phase::InitSent(self)
-    }
-
-    fn retry(mut self: Box<Self>, core: &mut Core, ctx: &mut Context<'_>) -> Phase {
-        self.retries = self.retries.saturating_add(1);
-        if self.retries > MOST_RETRIES {
-            return self.doubt(core, IkeError::Loop);
-        }
-        let connection = self.connection.clone();
-        self.send(core, ctx).unwrap_or_else(|error| {
-            ctx.failed(Some(connection.name.clone()), None, None, core.path.remote, error);
-            Phase::Gone
-        })
-    }
-
     pub(crate) fn handle_response(
-        mut self: Box<Self>,
+        self: Box<Self>,
         core: &mut Core,
         ctx: &mut Context<'_>,
         message: &Message<'_>,
@@ -161,11 +147,7 @@ impl InitSent {
         if let Some(cookie) = body.notify(NotifyType::Cookie)
             && body.proposals.is_empty()
         {
-            if !(1..=64).contains(&cookie.data.len()) || self.cookie.as_deref() == Some(cookie.data) {
-                return self.doubt(core, IkeError::Loop);
-            }
-            self.cookie = Some(cookie.data.to_vec());
-            return self.retry(core, ctx);
+            return self.handle_cookie(core, ctx, cookie.data);
         }
         if let Some(notify) = body.notify(NotifyType::InvalidKePayload) {
             let wanted = notify.data.try_into().map_or(0, u16::from_be_bytes);
@@ -178,24 +160,6 @@ impl InitSent {
             return self.doubt(core, refused);
         }
         self.handle_answer(core, ctx, message, &body, path)
-    }
-
-    /// RFC 7296 §1.3: the responder has chosen another group of those offered. Any other would be a downgrade.
-    fn handle_invalid_ke(mut self: Box<Self>, core: &mut Core, ctx: &mut Context<'_>, wanted: u16) -> Phase {
-        let offered = self.connection.proposals.iter().any(|proposal| {
-            proposal.of_kind(crate::config::TransformKind::KeyExchange).any(|exchange| exchange.id == wanted)
-        });
-        let group = Group::try_from(wanted).ok().filter(|group| offered && !group.is_additional_only());
-        match group {
-            Some(group) if group != self.exchange.group() => {
-                self.exchange = KeyExchange::generate(group, ctx.random);
-                self.retry(core, ctx)
-            }
-            Some(_) | None => {
-                let offered = names(&self.connection);
-                self.doubt(core, IkeError::GroupRefused { group: wanted, offered })
-            }
-        }
     }
 
     fn handle_answer(
@@ -234,6 +198,10 @@ impl InitSent {
         if !rounds.is_empty() && !body.has(intermediate::SUPPORTED) {
             return self.doubt(core, missing("INTERMEDIATE_EXCHANGE_SUPPORTED"));
         }
+        let ppk = match postquantum::check_answer(&self.connection, body) {
+            Ok(ppk) => ppk,
+            Err(error) => return self.doubt(core, error),
+        };
         let Self { connection, children, nonce: own_nonce, exchange: own, message: request, .. } = *self;
         let shared = match own.agree(exchange.public) {
             Ok(shared) => shared,
@@ -280,6 +248,7 @@ impl InitSent {
             response: message.bytes().to_vec(),
             peer_hashes,
             childless,
+            ppk,
             rounds,
             int_auth: IntAuth::default(),
         };

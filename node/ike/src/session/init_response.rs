@@ -179,6 +179,10 @@ fn answer(
     if candidates.iter().any(|candidate| candidate.childless != Childless::Never) {
         draft.notify(NotifyType::ChildlessIkev2Supported, &[]);
     }
+    let ppk = body.has(NotifyType::UsePpk) && candidates.iter().any(|candidate| candidate.ppk.is_some());
+    if ppk {
+        draft.notify(NotifyType::UsePpk, &[]);
+    }
     if !rounds.is_empty() {
         draft.notify(intermediate::SUPPORTED, &[]);
     }
@@ -210,6 +214,7 @@ fn answer(
             response,
             peer_hashes,
             childless: false,
+            ppk,
             rounds,
             int_auth: IntAuth::default(),
         },

@@ -88,6 +88,26 @@ fn a_cookie_is_asked_for_and_given_back_before_any_state_is_kept() {
 }
 
 #[test]
+fn a_cookie_and_another_group_survive_loss_duplication_and_reordering() {
+    for seed in 1..100 {
+        let mut left = connection();
+        left.proposals = proposals(Protocol::Ike, "aes128gcm16-prfsha256-x25519-ecp256");
+        let mut right = flip(&left);
+        right.proposals = proposals(Protocol::Ike, "aes128gcm16-prfsha256-ecp256");
+        let half_open = HalfOpenLimits { cookie_from: 0, ..HalfOpenLimits::default() };
+        let config = EngineConfig { half_open, ..EngineConfig::default() };
+        let mut pair = Pair::of(left, right, config, seed);
+        pair.link = Link::BAD;
+        pair.initiate();
+        pair.run_secs(60);
+        pair.link = Link::GOOD;
+        pair.run_secs(200);
+        pair.assert_agreed();
+        assert_eq!(pair.left.ike.len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn cookie_and_another_group_come_one_after_the_other() {
     let mut left = connection();
     left.proposals = proposals(Protocol::Ike, "aes128gcm16-prfsha256-x25519-ecp256");

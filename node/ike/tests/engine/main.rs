@@ -17,6 +17,8 @@ mod pair;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod postquantum;
+#[cfg(test)]
 mod rekey;
 #[cfg(test)]
 mod scripted;
