@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use toml::Spanned;
 use twinmesh_ike::config::{
-    EncapsulationPolicy, Legacy, Lifetime, Proposal, Protocol, Quirks, Remote, StartAction, Vendor,
+    EncapsulationPolicy, Legacy, Lifetime, Narrowing, Proposal, Protocol, Quirks, Remote, StartAction, Vendor,
 };
 
 use super::child::child;
 use super::credentials::auth;
 use super::error::{Problem, SiteFileError};
+use super::exchanges::Exchanges;
 use super::file::{AfterLossName, EncapsulationName, SiteTable, StartName};
 use super::sources::Sources;
 use super::{AfterLoss, Site, SiteChild};
@@ -86,7 +87,11 @@ fn site(table: &SiteTable, sources: &mut Sources<'_>) -> Checked<Site> {
         dpd_delay: dpd_delay(table.dpd_delay.as_ref())?,
         mobike: table.mobike.unwrap_or(true),
         reauth: time(table.reauth_time.as_ref())?,
-        quirks: Quirks::default(),
+        exchanges: Exchanges::of(table)?,
+        quirks: Quirks {
+            narrowing: if table.single_pair { Narrowing::SinglePair } else { Narrowing::Whole },
+            ..Quirks::default()
+        },
         credentials: auth.credentials,
         weakness: auth.weakness,
         local_identity: auth.local_identity,

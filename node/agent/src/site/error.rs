@@ -98,6 +98,12 @@ pub enum Problem {
          routes = [\"PREFIX\", …] to this child, naming the prefixes behind the peer"
     )]
     DefaultRoute(IpNet),
+    #[error("factor is how many times longer each wait is than the one before: write 1.0 to 10.0")]
+    Factor,
+    #[error("tries is how often a request is repeated before the peer counts as dead: write 1 to 20")]
+    Tries,
+    #[error("fragment_size is that of the largest IP packet for IKE: write 576 to 65535 bytes")]
+    FragmentSize,
     #[error("life_time comes before rekey_time: raise it, or leave it out for a tenth more than rekey_time")]
     LifeBeforeRekey,
 }

@@ -24,6 +24,13 @@ pub(super) struct SiteTable {
     pub(super) dpd_action: Option<Spanned<AfterLossName>>,
     pub(super) reauth_time: Option<Spanned<Number>>,
     pub(super) mobike: Option<bool>,
+    #[serde(default)]
+    pub(super) retransmission: RetransmissionTable,
+    pub(super) fragment_size: Option<Spanned<Number>>,
+    #[serde(default)]
+    pub(super) childless: ChildlessName,
+    #[serde(default)]
+    pub(super) single_pair: bool,
     pub(super) auth: Spanned<AuthTable>,
     #[serde(default)]
     pub(super) child: Vec<Spanned<ChildTable>>,
@@ -54,6 +61,27 @@ pub(super) enum AfterLossName {
     Restart,
     Trap,
     Clear,
+}
+
+/// Of requests that get no answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetransmissionTable {
+    pub(super) first: Option<Spanned<Number>>,
+    pub(super) factor: Option<Spanned<f64>>,
+    pub(super) longest: Option<Spanned<Number>>,
+    pub(super) tries: Option<Spanned<u32>>,
+}
+
+/// Whether the IKE SA comes with its first child (RFC 6023).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ChildlessName {
+    #[default]
+    Allow,
+    Prefer,
+    Require,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -9,6 +9,7 @@ mod check;
 mod child;
 mod credentials;
 mod error;
+mod exchanges;
 mod file;
 mod secret;
 mod selectors;
@@ -32,6 +33,7 @@ use twinmesh_ike::config::{
 use crate::api::SecretText;
 use crate::sa::destinations_of;
 pub use error::{Problem, SiteFileError};
+use exchanges::Exchanges;
 pub(crate) use selectors::to_esp;
 use sources::Sources;
 
@@ -48,6 +50,7 @@ pub struct Site {
     dpd_delay: Option<Duration>,
     mobike: bool,
     reauth: Option<Duration>,
+    exchanges: Exchanges,
     quirks: Quirks,
     credentials: Credentials,
     /// Why its secret should be a better one.
@@ -120,6 +123,7 @@ impl Site {
                 self.credentials.clone(),
             )
         };
+        self.exchanges.apply(&mut connection);
         let preset = self.vendor.map(|vendor| vendor.apply(&mut connection)).unwrap_or_default();
         (connection, preset)
     }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
-use twinmesh_ike::config::{EncapsulationPolicy, Lifetime, Remote};
+use twinmesh_ike::Retransmission;
+use twinmesh_ike::config::{Childless, EncapsulationPolicy, Lifetime, Narrowing, Remote};
 
 use super::selectors::to_ike;
 use super::*;
@@ -193,6 +194,29 @@ fn transport_mode_is_for_the_two_ends_alone() {
     };
     assert!(good(&from_anywhere(&format!("{SITE}{child}"))).child("hosts").is_some());
     refused(&from_anywhere(&ssh), 22, "leave remote_ts out");
+}
+
+#[test]
+fn repetitions_fragments_and_childless_ike_sas_are_settings_of_a_site() {
+    let defaults = good(SITE).connection(here()).0;
+    assert_eq!(defaults.retransmission, Some(Retransmission::default()));
+    assert_eq!((defaults.fragment_size, defaults.childless), (None, Childless::Allow));
+    let settings = "retransmission = { first = \"2s\", factor = 1.5, longest = \"9s\", tries = 3 }\n\
+                    fragment_size = 600\nchildless = \"prefer\"\nsingle_pair = true\nrekey_time";
+    let connection = good(&changed("rekey_time", settings)).connection(here()).0;
+    let [first, longest] = [2, 9].map(Duration::from_secs);
+    assert_eq!(connection.retransmission, Some(Retransmission { first, factor: 15, longest, tries: 3 }));
+    assert_eq!((connection.fragment_size, connection.childless), (Some(600), Childless::Prefer));
+    assert_eq!(connection.quirks.narrowing, Narrowing::SinglePair);
+    for (setting, reason) in [
+        ("retransmission = { factor = 0.5 }", "1.0 to 10.0"),
+        ("retransmission = { tries = 21 }", "1 to 20"),
+        ("retransmission = { last = 1 }", "unknown field `last`"),
+        ("fragment_size = 575", "576 to 65535"),
+        ("childless = \"perhaps\"", "unknown variant `perhaps`"),
+    ] {
+        refused(&changed("rekey_time", &format!("{setting}\nrekey_time")), 5, reason);
+    }
 }
 
 #[test]

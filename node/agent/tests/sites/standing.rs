@@ -140,6 +140,69 @@ fn the_first_packet_brings_a_site_up_and_is_not_lost() {
     assert_eq!(wire.leaked(), 0);
 }
 
+/// Quick to notice that the peer is dead.
+const IMPATIENT: &str = "dpd_delay = \"1s\"\nretransmission = { first = \"1s\", factor = 1.0, tries = 1 }\n";
+
+#[test]
+fn after_the_peers_death_a_site_begins_again_or_waits_for_traffic_as_it_is_told() {
+    for action in ["restart", "trap", "clear"] {
+        let lan = Lan::new();
+        let [a, mut b] = pair(&lan);
+        must_add(&b, &site(2, "start = \"none\"", ""));
+        must_add(&a, &site(1, &format!("{IMPATIENT}dpd_action = \"{action}\""), ""));
+        until_installed(&a);
+        b.crash();
+        until("the notice of the peer's death", || {
+            (shown(&a)[0]["last_error"] == "the peer answers no longer").then_some(())
+        });
+        b.start();
+        let comes_back = || shown(&a)[0]["state"] == "established" || sas(&b).len() == 1;
+        match action {
+            "restart" => until("a new beginning", || comes_back().then_some(())),
+            "trap" => {
+                a.namespace.must("sleep 2.5");
+                assert!(!comes_back(), "without traffic");
+                until("an answer to traffic", || a.pings("10.2.0.1").then_some(()));
+            }
+            _ => {
+                assert!(!a.pings("10.2.0.1"));
+                a.namespace.must("sleep 2.5");
+                assert!(!comes_back());
+                let up = b.twinmesh(&["site", "up", "peer"]);
+                assert!(up.status.success(), "{up:?}");
+                until("an answer once the peer began", || a.pings("10.2.0.1").then_some(()));
+            }
+        }
+    }
+}
+
+#[test]
+fn each_pair_of_subnets_has_sas_of_its_own_where_the_peer_knows_no_more() {
+    let lan = Lan::new();
+    let [a, b] = pair(&lan);
+    let pairs = |own: u8, site: &str| {
+        let child = format!("local_ts = [\"10.{own}.0.0/16\", \"10.1{own}.0.0/16\"]");
+        super::site(own, site, "").replace(&format!("local_ts = [\"10.{own}.0.0/16\"]"), &child)
+    };
+    for (number, node) in [(1, &a), (2, &b)] {
+        node.namespace.must(&format!("ip addr add 10.1{number}.0.1/32 dev lo"));
+    }
+    must_add(
+        &b,
+        &site(2, "start = \"none\"\nsingle_pair = true", "")
+            .replace("[\"10.1.0.0/16\"]", "[\"10.1.0.0/16\", \"10.11.0.0/16\"]"),
+    );
+    must_add(&a, &pairs(1, "start = \"trap\"\nsingle_pair = true"));
+    for source in ["10.1.0.1", "10.11.0.1"] {
+        let ping = a.namespace.sh(&format!("ping -c 1 -W 10 -I {source} 10.2.0.1"));
+        assert!(ping.status.success(), "{source}: {ping:?}");
+    }
+    let selectors: Vec<_> = sas(&a).iter().map(|sa| sa["local_ts"].clone()).collect();
+    assert_eq!(selectors, [json!(["10.1.0.0/16"]), json!(["10.11.0.0/16"])]);
+    let children = shown(&a)[0]["children"].as_array().unwrap().len();
+    assert_eq!(children, 2, "each is shown");
+}
+
 #[test]
 fn a_certificate_that_is_gone_is_used_as_it_was_and_a_renewed_one_as_it_is() {
     const SECRET: &str = "psk = \"a secret of many letters, for a test\"";

@@ -63,7 +63,7 @@ impl Vendor {
         match self {
             Self::CiscoAsa | Self::CiscoIos | Self::Fortinet | Self::Juniper | Self::MikroTik => {
                 connection.quirks.narrowing = Narrowing::SinglePair;
-                said.push("a child takes one pair of subnets: write a table [[child]] for each pair");
+                said.push("a child takes one pair of subnets: each pair of local_ts and remote_ts gets SAs of its own");
             }
             Self::Windows => {
                 for child in &mut connection.children {

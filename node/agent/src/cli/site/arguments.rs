@@ -129,6 +129,14 @@ Settings; unknown ones are refused:
   dpd_delay      the peer is asked for a sign of life after so long a silence; default \"30s\"; \"off\"
   dpd_action     when it gives none: \"restart\": begin again (default where a child starts); \"trap\": when there is
                  traffic (default where one traps); \"clear\": wait for the peer or `site up`
+  retransmission requests without an answer: { first = \"4s\", factor = 1.8, longest = \"1m\", tries = 5 }: repeated
+                 after 4 s, 7.2 s, 13 s, 23 s, 42 s; the peer counts as dead a minute after the last
+  fragment_size  of the largest IP packet that carries IKE, in bytes: 576 to 65535, default 1280; longer messages go in
+                 fragments, where the peer knows how (RFC 7383)
+  childless      the first child comes with the IKE SA or after it (RFC 6023): \"allow\" (default): the peer decides;
+                 \"prefer\": after it, with a key exchange of its own, if the peer can; \"require\"; \"never\"
+  single_pair    true: each pair of local_ts and remote_ts gets SAs of its own, for peers that know one pair of subnets
+                 for each (several vendors' presets set it)
   [auth]
     psk          the secret of both: characters, or 0x and hexadecimal digits, or 0s and base64. Or, for either side
                  instead (files in PEM, relative to this one):
