@@ -87,7 +87,7 @@ fn packets_to_groups_are_not_taken_for_mistaken_destinations() {
 }
 
 #[test]
-fn a_packet_over_the_mtu_is_answered_with_the_mtu() {
+fn trap_11_a_packet_over_the_mtu_is_answered_with_the_mtu() {
     let (a, _b) = meshed();
     a.namespace.must(&format!("ip link set {TUN} mtu 1500"));
     let output = a.namespace.sh("ping -c 1 -W 2 -M do -s 1450 100.64.0.2");

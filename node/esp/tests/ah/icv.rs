@@ -140,7 +140,7 @@ fn tunnel_mode_authenticates_both_headers_and_all_of_the_inner_one() {
 }
 
 #[test]
-fn the_high_half_of_an_extended_sequence_number_comes_last_and_is_never_sent() {
+fn trap_27_the_high_half_of_an_extended_sequence_number_comes_last_and_is_never_sent() {
     let mut parameters = parameters(suite("sha256"), Mode::Transport);
     parameters.esn = true;
     let keys = KeyMaterial::new(key(parameters.suite));

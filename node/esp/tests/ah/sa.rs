@@ -51,7 +51,7 @@ fn sequence_number_0_is_refused() {
 }
 
 #[test]
-fn the_sender_stops_at_the_last_sequence_number_for_good() {
+fn trap_2_the_sender_stops_at_the_last_sequence_number_for_good() {
     for (esn, last) in [(false, u64::from(u32::MAX)), (true, u64::MAX)] {
         let mut parameters = parameters(suite("aes128gmac"), Mode::Transport);
         parameters.esn = esn;
@@ -90,7 +90,7 @@ fn the_receiver_infers_the_high_half_across_a_wrap() {
 }
 
 #[test]
-fn many_threads_never_share_a_sequence_number() {
+fn trap_2_many_threads_never_share_a_sequence_number() {
     let sa = sender(parameters(suite("md5"), Mode::Transport));
     let packet = v4(&[], UDP, &udp());
     let mut seen: Vec<u32> = std::thread::scope(|scope| {
@@ -133,7 +133,7 @@ fn the_lifetime_ends_both_sides() {
 }
 
 #[test]
-fn an_authentic_packet_outside_the_selectors_is_dropped() {
+fn trap_10_an_authentic_packet_outside_the_selectors_is_dropped() {
     let mut parameters = parameters(suite("sha256"), Mode::Transport);
     let prefix = |text: &str| text.parse().unwrap();
     let [here, there] = [format!("{B}/32"), format!("{A}/32")];

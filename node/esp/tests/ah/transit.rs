@@ -79,7 +79,7 @@ fn a_flipped_bit_is_forgery_unless_a_router_may_flip_it() {
 }
 
 #[test]
-fn ttl_and_marks_on_arrival_are_handed_on_with_a_right_checksum() {
+fn trap_25_ttl_and_marks_on_arrival_are_handed_on_with_a_right_checksum() {
     let mut sealed = transport(&v4(&[], UDP, &udp()));
     (sealed[1], sealed[6], sealed[8]) = (0x2b, 0, 7);
     fix_checksum(&mut sealed);

@@ -54,7 +54,7 @@ fn label(value: u32) -> OuterPolicy {
 }
 
 #[test]
-fn the_ttl_outside_is_the_tunnels_own() {
+fn trap_25_the_ttl_outside_is_the_tunnels_own() {
     let mut inner = v4(0, true, 6, b"");
     inner[8] = 1;
     let policy = OuterPolicy { hop_limit: 200, ..OuterPolicy::default() };

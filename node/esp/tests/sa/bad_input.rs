@@ -49,7 +49,7 @@ fn another_spi_is_not_opened() {
 }
 
 #[test]
-fn sequence_zero_is_dropped_though_authentic() {
+fn trap_1_sequence_zero_is_dropped_though_authentic() {
     dropped(&inbound(&gcm()), &forge(0, false, &text(&v4(b""), 4)), DropReason::SequenceZero);
 }
 
@@ -65,7 +65,7 @@ fn a_replay_is_dropped_within_the_window_and_behind_it() {
 }
 
 #[test]
-fn a_forged_packet_never_moves_the_window() {
+fn trap_1_a_forged_packet_never_moves_the_window() {
     for suite in Suite::all() {
         for esn in [false, true] {
             let (out, into) = pair(&SaParameters { esn, ..parameters(suite) });
@@ -94,7 +94,7 @@ fn nothing_of_a_forged_packet_is_left_as_plain_text() {
 }
 
 #[test]
-fn bad_padding_is_dropped_and_its_number_is_used_up() {
+fn trap_22_bad_padding_is_dropped_and_its_number_is_used_up() {
     let packet = v4(b"payload");
     for trailer in [
         // Longer than the packet.

@@ -59,7 +59,7 @@ fn a_transport_mode_packet_is_rebuilt_as_it_was() {
 }
 
 #[test]
-fn a_dummy_is_dropped_and_counted_and_takes_a_sequence_number() {
+fn trap_22_a_dummy_is_dropped_and_counted_and_takes_a_sequence_number() {
     for mode in [Mode::Tunnel, Mode::Transport] {
         let (out, into) = pair(&SaParameters { mode, ..gcm() });
         let mut sealed = vec![0; 2000];

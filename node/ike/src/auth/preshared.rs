@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_secret_gets_a_warning() {
+    fn trap_13_a_weak_secret_gets_a_warning() {
         let weakness = |text: &str| PreSharedKey::parse(text).expect("a secret").weakness();
         assert_eq!(weakness("12345678"), Some(Weakness::Short { bits: 26 }));
         assert!(matches!(weakness("secret"), Some(Weakness::Short { .. })));

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_moment_of_a_rekey_is_random_and_before_the_hard_limit() {
+    fn trap_15_the_moment_of_a_rekey_is_random_and_before_the_hard_limit() {
         let lifetime = Lifetime::of(Duration::from_secs(100));
         for random in [0, 1, 9_999, 10_000, 10_001, u64::MAX] {
             let soft = lifetime.soft(random).unwrap();

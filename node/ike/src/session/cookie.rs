@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_rotate_and_a_cookie_outlives_one_rotation() {
+    fn trap_6_secrets_rotate_and_a_cookie_outlives_one_rotation() {
         let start = Instant::now();
         let mut cookies = Cookies::new(start, &mut fill(1));
         let cookie = cookies.issue(claim(b"nonce"));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_gets_cookies_first_and_silence_then() {
+    fn trap_32_a_flood_gets_cookies_first_and_silence_then() {
         let limits = HalfOpenLimits {
             cookie_from: 4,
             cookie_from_per_address: 2,

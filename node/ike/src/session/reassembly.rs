@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_total_number_begins_anew_and_a_smaller_one_is_dropped() {
+    fn trap_7_a_larger_total_number_begins_anew_and_a_smaller_one_is_dropped() {
         let (mut reassembly, now) = (Reassembly::default(), Instant::now());
         assert!(reassembly.add(now, ID, false, fragment(1, 2)).is_none());
         assert!(reassembly.add(now, ID, false, fragment(2, 3)).is_none());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn number_bytes_and_time_are_bounded() {
+    fn trap_7_number_bytes_and_time_are_bounded() {
         let (mut reassembly, now) = (Reassembly::default(), Instant::now());
         assert!(reassembly.add(now, ID, false, fragment(1, 65)).is_none());
         assert!(reassembly.request.is_none());

@@ -108,7 +108,7 @@ fn a_cookie_and_another_group_survive_loss_duplication_and_reordering() {
 }
 
 #[test]
-fn cookie_and_another_group_come_one_after_the_other() {
+fn trap_6_cookie_and_another_group_come_one_after_the_other() {
     let mut left = connection();
     left.proposals = proposals(Protocol::Ike, "aes128gcm16-prfsha256-x25519-ecp256");
     let mut right = flip(&left);
@@ -155,7 +155,7 @@ fn without_a_common_proposal_both_users_hear_what_was_offered() {
 }
 
 #[test]
-fn refused_selectors_leave_the_ike_sa_standing() {
+fn trap_31_refused_selectors_leave_the_ike_sa_standing() {
     let left = connection();
     let mut right = flip(&left);
     right.children = vec![{
@@ -368,7 +368,7 @@ fn a_dead_peer_is_noticed() {
 }
 
 #[test]
-fn a_peer_that_sends_esp_is_not_asked_for_a_sign_of_life() {
+fn trap_20_a_peer_that_sends_esp_is_not_asked_for_a_sign_of_life() {
     let mut left = connection();
     left.dpd_delay = Some(Duration::from_secs(30));
     let mut right = flip(&left);
@@ -386,7 +386,7 @@ fn a_peer_that_sends_esp_is_not_asked_for_a_sign_of_life() {
 }
 
 #[test]
-fn a_peer_that_starts_anew_replaces_what_it_had() {
+fn trap_19_a_peer_that_starts_anew_replaces_what_it_had() {
     let mut pair = Pair::established(connection());
     let fresh = Pair::new(connection());
     pair.left = fresh.left;
@@ -399,7 +399,7 @@ fn a_peer_that_starts_anew_replaces_what_it_had() {
 }
 
 #[test]
-fn a_repeated_request_is_answered_by_the_same_octets_and_not_processed_again() {
+fn trap_3_a_repeated_request_is_answered_by_the_same_octets_and_not_processed_again() {
     let mut pair = Pair::established(connection());
     let before: Vec<Datagram> = pair.wire.clone();
     pair.inject(before[2].clone());
@@ -446,7 +446,7 @@ fn a_flood_of_initiators_is_bounded_and_harms_nobody() {
 }
 
 #[test]
-fn a_forged_refusal_does_not_end_an_attempt() {
+fn trap_6_a_forged_refusal_does_not_end_an_attempt() {
     let mut pair = Pair::new(connection());
     pair.initiate();
     let spi: [u8; 8] = pair.wire[0].bytes[..8].try_into().unwrap();

@@ -53,7 +53,7 @@ fn another_group_for_a_child_is_asked_for_and_given() {
 }
 
 #[test]
-fn a_setting_of_groups_that_does_not_fit_is_told_and_the_child_in_use_stays() {
+fn trap_23_a_setting_of_groups_that_does_not_fit_is_told_and_the_child_in_use_stays() {
     let mut left = connection();
     left.children[0].proposals = proposals(Protocol::Esp, "aes128gcm16-x25519");
     let mut right = flip(&left);
@@ -71,7 +71,7 @@ fn a_setting_of_groups_that_does_not_fit_is_told_and_the_child_in_use_stays() {
 }
 
 #[test]
-fn both_ends_rekey_one_child_at_once_and_one_new_child_is_left() {
+fn trap_4_both_ends_rekey_one_child_at_once_and_one_new_child_is_left() {
     for seed in 1..50 {
         let left = connection();
         let mut pair = Pair::of(left.clone(), flip(&left), EngineConfig::default(), seed);
@@ -129,7 +129,7 @@ fn the_ike_sa_is_rekeyed_by_either_end_and_its_children_go_along() {
 }
 
 #[test]
-fn both_ends_rekey_the_ike_sa_at_once_and_one_is_left() {
+fn trap_4_both_ends_rekey_the_ike_sa_at_once_and_one_is_left() {
     for seed in 1..50 {
         let left = connection();
         let mut pair = Pair::of(left.clone(), flip(&left), EngineConfig::default(), seed);

@@ -119,7 +119,7 @@ fn identities_and_selectors_are_those_of_its_configuration() {
 }
 
 #[test]
-fn a_rekey_names_the_child_that_a_delete_then_names() {
+fn trap_18_a_rekey_names_the_child_that_a_delete_then_names() {
     let (rekey, delete) = (of("CREATE_CHILD_SA request"), of("INFORMATIONAL request"));
     let payloads = rekey.payloads();
     let Payload::Notify(notify) = &payloads[0] else { panic!("{payloads:?}") };

@@ -43,7 +43,7 @@ fn a_newer_major_version_is_answered_with_ours() {
 }
 
 #[test]
-fn an_unknown_critical_payload_is_named() {
+fn trap_17_an_unknown_critical_payload_is_named() {
     for kind in [1, 32, 49, 50, 54, 200, 255] {
         let mut datagram = message_of(PayloadType::from(kind), b"body");
         assert_eq!(

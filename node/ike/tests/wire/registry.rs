@@ -34,7 +34,7 @@ fn numbers_print_as_in_the_registry() {
 }
 
 #[test]
-fn errors_are_told_from_status_also_among_unknown_notifies() {
+fn trap_17_errors_are_told_from_status_also_among_unknown_notifies() {
     assert!(NotifyType::ChildSaNotFound.is_error() && NotifyType::from(16383).is_error());
     assert!(!NotifyType::InitialContact.is_error() && !NotifyType::from(16384).is_error());
     assert!(NotifyType::from(8191).is_error() && !NotifyType::from(40960).is_error());

@@ -46,7 +46,7 @@ fn a_flipped_bit_anywhere_is_forged_and_leaves_no_plaintext() {
 }
 
 #[test]
-fn the_high_half_of_an_extended_sequence_number_is_authenticated_though_never_sent() {
+fn trap_27_the_high_half_of_an_extended_sequence_number_is_authenticated_though_never_sent() {
     for suite in Suite::all() {
         let (cipher, packet) = sealed(suite, true);
         let other = SEQUENCE + (1 << 32);

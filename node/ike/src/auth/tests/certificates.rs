@@ -33,7 +33,7 @@ fn a_chain_signed_with_p521_by_openssl_authenticates() {
 }
 
 #[test]
-fn the_identity_is_a_name_of_the_certificate_and_never_its_common_name() {
+fn trap_12_the_identity_is_a_name_of_the_certificate_and_never_its_common_name() {
     let root = Authority::root(|_| {});
     let peer = root.issue(|params| {
         params.subject_alt_names = vec![

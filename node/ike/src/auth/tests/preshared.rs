@@ -46,7 +46,7 @@ fn another_secret_identity_nonce_or_message_is_refused() {
 }
 
 #[test]
-fn reserved_octets_of_the_identity_are_signed_as_received() {
+fn trap_12_reserved_octets_of_the_identity_are_signed_as_received() {
     let moon = identity("moon.example.org");
     let mut body = moon.payload_body();
     let same = SignedOctets::from_identity_payload(b"m", b"n", &body, b"SK_p", &prf);

@@ -38,7 +38,7 @@ fn every_kind_of_key_authenticates_with_every_set_of_hashes() {
 }
 
 #[test]
-fn a_peer_without_rfc_7427_gets_the_old_methods() {
+fn trap_14_a_peer_without_rfc_7427_gets_the_old_methods() {
     let octets = octets(&identity("sun.example.org"));
     let method = |name, peer| {
         let local = LocalCredential::RawKey(private_key(name));

@@ -49,7 +49,7 @@ fn signatures_by_openssl_are_verified_in_the_format_of_rfc_7427() {
 }
 
 #[test]
-fn sha1_is_verified_in_method_1_only_where_it_is_accepted() {
+fn trap_14_sha1_is_verified_in_method_1_only_where_it_is_accepted() {
     let (key, _, signature) = vectors().find(|(_, name, _)| *name == "pkcs1-1").expect("the vector");
     let verify = |method, data: &[u8], sha1| public_key(key).verify(method, data, OCTETS, sha1);
     assert_eq!(verify(1, &signature, Sha1Signatures::Refused), Err(AuthError::BadSignature));

@@ -50,7 +50,7 @@ fn a_public_value_of_the_wrong_length_is_refused_by_both_ends() {
 
 /// RFC 6989 §2.1.
 #[test]
-fn modp_values_of_small_order_and_beyond_the_prime_are_refused() {
+fn trap_16_modp_values_of_small_order_and_beyond_the_prime_are_refused() {
     for (group, prime) in [
         (Group::Modp1024, primes::MODP_1024),
         (Group::Modp1536, primes::MODP_1536),
@@ -83,7 +83,7 @@ fn modp_values_of_small_order_and_beyond_the_prime_are_refused() {
 
 /// One secret in 256 begins with a zero byte; it is as long as the group says all the same (RFC 7296 §2.14).
 #[test]
-fn modp_secrets_keep_their_zeros_on_the_left() {
+fn trap_26_modp_secrets_keep_their_zeros_on_the_left() {
     let group = Group::Modp1024;
     let mut random = counting();
     let padded = (0..4000).find_map(|_| {
@@ -102,7 +102,7 @@ fn modp_secrets_keep_their_zeros_on_the_left() {
 
 /// RFC 8031 §5, with the points that RFC 7748 §6.1 warns of.
 #[test]
-fn x25519_points_that_give_zero_are_refused() {
+fn trap_16_x25519_points_that_give_zero_are_refused() {
     let group = Group::X25519;
     for refused in [
         "0000000000000000000000000000000000000000000000000000000000000000",
@@ -117,7 +117,7 @@ fn x25519_points_that_give_zero_are_refused() {
 }
 
 #[test]
-fn what_is_no_point_of_the_curve_is_refused() {
+fn trap_16_what_is_no_point_of_the_curve_is_refused() {
     for group in [Group::Ecp256, Group::Ecp384, Group::Ecp521] {
         let own = KeyExchange::generate(group, &mut counting());
         for bit in [0, 7, 8 * group.public_len() - 1] {
