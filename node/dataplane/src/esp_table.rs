@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use twinmesh_esp::{Action, Policy, Sadb, Spd, Spi};
+use twinmesh_esp::{Action, Policy, Sadb, Spd, Spi, TooBig};
 
 use crate::esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus};
 use crate::esp_tunnel::EspTunnel;
@@ -108,6 +108,18 @@ impl EspTable {
         tunnel.take(path, now);
         self.close_raw();
         Ok(true)
+    }
+
+    /// Whoever forges a report has to know an SPI in use (RFC 4301 §8.2.1).
+    pub(crate) fn too_big(&self, report: &TooBig, now: Instant) {
+        let quoted = |tunnel: &&Arc<EspTunnel>| {
+            report.ports.is_none()
+                && report.spi == Some(tunnel.outbound.parameters().spi)
+                && report.destination == tunnel.path().remote.ip()
+        };
+        if let Some(tunnel) = self.tunnels.iter().find(quoted) {
+            tunnel.route_mtu(report.mtu, now);
+        }
     }
 
     /// The raw sockets that the tunnels need.

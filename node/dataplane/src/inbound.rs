@@ -140,6 +140,16 @@ impl Inbound {
         self.opened.flush(ports.tun, ports.counters);
         Ok(count < BATCH_SIZE)
     }
+
+    /// Reads what routers say of packets of ESP tunnels; true when there is no more.
+    pub(crate) fn run_too_big(&mut self, socket: &RawSocket, table: &Table) -> io::Result<bool> {
+        let buffer = self.storage.get_mut(..BUFFER_LEN).unwrap_or_default();
+        for _ in 0..BATCH_SIZE {
+            let Some(report) = socket.too_big(buffer)? else { return Ok(true) };
+            table.esp.too_big(&report, Instant::now());
+        }
+        Ok(false)
+    }
 }
 
 /// Fills the buffers; `None` when the socket has nothing.

@@ -4,7 +4,7 @@
 //! another program's, are none of our affair, and the kernel treats them as if we were not there; but for packets
 //! that belong to nobody it no longer answers "protocol unreachable".
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSliceMut, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::sync::Arc;
@@ -13,13 +13,16 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use twinmesh_esp::{TooBig, parse_too_big_v6};
 
-use crate::sys::Message;
+use crate::sys::{self, Message};
 use crate::udp::{SOCKET_BUFFER, send_all};
 
 /// IANA's number of ESP.
 const ESP: i32 = 50;
 const IPV4_HEADER_LEN: usize = 20;
+/// Of ICMPv6.
+const PACKET_TOO_BIG: u8 = 2;
 
 /// Tells whether this process may have raw sockets, which takes `CAP_NET_RAW`.
 pub fn can_open_raw_esp() -> Result<(), Errno> {
@@ -85,7 +88,9 @@ pub(crate) struct RawSocket {
     /// Of a raw socket it reads addresses, ECN and batches as it does of a UDP socket, and sets what forbids
     /// fragments.
     state: UdpSocketState,
-    is_ipv4: bool,
+    /// IPv6: what routers say of packets that were too big. Of IPv4 the kernel takes note itself, where path MTUs are
+    /// looked up; of IPv6 only for connected sockets.
+    too_big: Option<Socket>,
 }
 
 impl RawSocket {
@@ -104,7 +109,11 @@ impl RawSocket {
             socket.set_send_buffer_size(SOCKET_BUFFER).map_err(errno)?;
         }
         let state = UdpSocketState::new((&socket).into()).map_err(errno)?;
-        Ok(Self { socket, state, is_ipv4: domain == Domain::IPV4 })
+        let too_big = match domain {
+            Domain::IPV6 => Some(open_too_big(mark).map_err(errno)?),
+            _ => None,
+        };
+        Ok(Self { socket, state, too_big })
     }
 
     /// Receives packets, each into a buffer of its own.
@@ -128,11 +137,36 @@ impl RawSocket {
     /// Where the ESP packet begins in what was received: IPv4 comes with its header, IPv6 without (raw(7), RFC 3542
     /// §3).
     pub(crate) fn esp_offset(&self, received: &[u8]) -> Option<usize> {
-        if !self.is_ipv4 {
+        if self.is_ipv6() {
             return Some(0);
         }
         let header_len = 4 * usize::from(received.first()? & 0x0f);
         (IPV4_HEADER_LEN..=received.len()).contains(&header_len).then_some(header_len)
+    }
+
+    /// The next report of a router; `None` when there are no more.
+    pub(crate) fn too_big(&self, buffer: &mut [u8]) -> io::Result<Option<TooBig>> {
+        let Some(mut socket) = self.too_big.as_ref() else { return Ok(None) };
+        loop {
+            match socket.read(buffer) {
+                Ok(length) => {
+                    if let Some(report) = buffer.get(..length).and_then(parse_too_big_v6) {
+                        return Ok(Some(report));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// To wait for.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        [Some(&self.socket), self.too_big.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd)
+    }
+
+    const fn is_ipv6(&self) -> bool {
+        self.too_big.is_some()
     }
 
     /// The address in the form that the socket takes.
@@ -142,8 +176,12 @@ impl RawSocket {
     }
 }
 
-impl AsRawFd for RawSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+/// Gets ICMPv6 messages of the one type "Packet Too Big" (RFC 4443 §3.2), their checksums verified by the kernel.
+fn open_too_big(mark: Option<u32>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::RAW.nonblocking().cloexec(), Some(Protocol::ICMPV6))?;
+    if let Some(mark) = mark {
+        socket.set_mark(mark)?;
     }
+    sys::pass_only_icmpv6(socket.as_fd(), PACKET_TOO_BIG)?;
+    Ok(socket)
 }

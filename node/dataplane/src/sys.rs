@@ -17,6 +17,9 @@ use socket2::SockAddr;
 /// Datagrams that one call of `sendmmsg` takes.
 const MAX_MESSAGES: usize = 64;
 
+/// `linux/icmpv6.h`; `libc` does not have it.
+const ICMPV6_FILTER: libc::c_int = 1;
+
 /// Whether a TUN queue may join a device that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Creation {
@@ -171,6 +174,26 @@ pub(crate) fn send_messages<'a>(
     // `controls`, written above, and to addresses and datagrams that are borrowed for 'a; all outlive the call. The kernel writes `msg_len` of the headers only.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Lets a raw ICMPv6 socket have messages of one type alone (RFC 3542 §3.2).
+pub(crate) fn pass_only_icmpv6(socket: BorrowedFd<'_>, kind: u8) -> io::Result<()> {
+    // Linux blocks the types whose bits are set.
+    let mut blocked = [u32::MAX; 8];
+    if let Some(word) = blocked.get_mut(usize::from(kind / 32)) {
+        *word &= !(1 << (kind % 32));
+    }
+    let length = libc::socklen_t::try_from(size_of_val(&blocked)).unwrap_or(0);
+    // SAFETY: the option reads one `icmp6_filter`, eight words of 32 bits, which `blocked` is.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_ICMPV6,
+            ICMPV6_FILTER,
+            (&raw const blocked).cast(),
+            length,
+        )
+    })
 }
 
 /// MTU of the route that a connected socket has taken, with what routers have said of it lately (`IP_MTU`).

@@ -104,6 +104,7 @@ impl Worker {
                 for socket in self.raw.iter() {
                     let run = inbound.run_raw(socket, table, ports);
                     raw_ready |= !drained(run, "ESP", &self.counters);
+                    raw_ready |= !drained(inbound.run_too_big(socket, table), "ICMPv6", &self.counters);
                 }
             }
             let patience = (tun_ready || udp_ready || raw_ready).then_some(Duration::ZERO);
@@ -133,12 +134,16 @@ impl Worker {
             return;
         }
         let registry = self.poll.registry();
-        let leave = |socket: &RawSocket| registry.deregister(&mut SourceFd(&socket.as_raw_fd()));
-        let join = |socket: &RawSocket| {
-            registry.register(&mut SourceFd(&socket.as_raw_fd()), RAW, Interest::READABLE)
-        };
-        let left = former.iter().try_for_each(leave);
-        if let Err(error) = left.and_then(|()| self.raw.iter().try_for_each(join)) {
+        let left = former
+            .iter()
+            .flat_map(RawSocket::descriptors)
+            .try_for_each(|socket| registry.deregister(&mut SourceFd(&socket)));
+        let joined = self
+            .raw
+            .iter()
+            .flat_map(RawSocket::descriptors)
+            .try_for_each(|socket| registry.register(&mut SourceFd(&socket), RAW, Interest::READABLE));
+        if let Err(error) = left.and(joined) {
             tracing::error!(%error, "a data plane worker cannot wait for ESP packets");
         }
     }

@@ -5,10 +5,12 @@
 
 mod background;
 mod mesh;
+mod transfer;
 mod wait;
 
 pub use background::{BackgroundPing, Capture, PingReport, Server, over_capture};
 pub use mesh::{Mesh, Token, on_mesh, on_scenario};
+pub use transfer::{fetch_100_mb, iperf};
 pub use twinmesh_lab::IpVersion;
 pub use wait::wait_for;
 

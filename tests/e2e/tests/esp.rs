@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use twinmesh_e2e::{IpVersion, Mesh, Server, bracketed, on_mesh, over_capture, wait_for};
+use twinmesh_e2e::{IpVersion, Mesh, fetch_100_mb, iperf, on_mesh, over_capture, wait_for};
 
 /// One ESP tunnel as both ends are told of it.
 struct Tunnel<'a> {
@@ -100,31 +100,6 @@ fn overlay_tunnel<'a>(
 fn sa(mesh: &Mesh, node: &str) -> Result<serde_json::Value> {
     let list = mesh.json(node, &["twinmesh", "sa", "--json"])?;
     list.get(0).cloned().with_context(|| format!("{node} has no SA: {list}"))
-}
-
-/// A file of 100 MB from one node to another, compared by hash.
-fn fetch_100_mb(mesh: &Mesh, from: &str, to: &str, address: IpAddr) -> Result<()> {
-    mesh.run(to, &["sh", "-c", "head -c 104857600 /dev/urandom > $TWINMESH_LAB_HOST_DIR/file"])?;
-    let hash = mesh.run(to, &["sh", "-c", "sha256sum < $TWINMESH_LAB_HOST_DIR/file"])?;
-    let _server = Server::http(mesh, to, address)?;
-    let fetch = format!("curl -sSf --max-time 100 http://{}/file | sha256sum", bracketed(address));
-    let got = mesh.run(from, &["sh", "-c", &fetch])?;
-    ensure!(got == hash, "{from} ← {to} ({address}): {got} is not {hash}");
-    Ok(())
-}
-
-fn iperf(mesh: &Mesh, from: &str, to: &str, address: IpAddr) -> Result<()> {
-    let server = address.to_string();
-    for direction in [&[][..], &["-R"], &["-u", "-b", "8M", "-l", "1200"]] {
-        // Between two tests iperf3 closes its port for a moment, so each has a server of its own.
-        let _server = Server::iperf(mesh, to, address)?;
-        let client = [&["iperf3", "-c", &server, "-t", "2", "-J"], direction].concat();
-        let report = mesh.json(from, &client)?;
-        let sum = if direction.contains(&"-u") { "sum" } else { "sum_received" };
-        let bytes = report["end"][sum]["bytes"].as_u64().unwrap_or_default();
-        ensure!(bytes > 500_000, "{direction:?}: only {bytes} bytes");
-    }
-    Ok(())
 }
 
 #[test]
