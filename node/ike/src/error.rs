@@ -25,6 +25,18 @@ pub enum IkeError {
     /// `offered`: what it was about, in words.
     #[error("the peer refused {exchange} with {notify}; we offered {offered}{}", hints::refusal(*.exchange, *.notify))]
     Refused { exchange: ExchangeType, notify: NotifyType, offered: String },
+    /// The child's algorithms fitted when it was made, but IKE_AUTH makes it without a key exchange of its own: the two
+    /// sides differ in PFS, which shows at the first rekey only. `pfs`: a key exchange is among what we offered.
+    #[error(
+        "the peer refused to rekey the child with {notify}; we offered {offered}. The sides differ in PFS, which \
+         shows only now since the first child comes without a key exchange of its own: {}",
+        if *.pfs {
+            "end the child's `proposals` with `-modpnone` to do without where the peer wants none, or name the peer's group"
+        } else {
+            "add the peer's group, such as `-x25519`, to the child's `proposals`"
+        }
+    )]
+    RekeyRefused { notify: NotifyType, offered: String, pfs: bool },
     #[error(
         "the peer wants the key exchange {}, which is not among ours ({offered}): add it to `proposals`, or let the \
          peer take one of ours", hints::group(*.group)
@@ -202,6 +214,7 @@ impl IkeError {
             | Self::NoAnswer { .. }
             | Self::Refused { .. }
             | Self::OtherVersion { .. }
+            | Self::RekeyRefused { .. }
             | Self::MoveRefused { .. }
             | Self::GroupRefused { .. }
             | Self::Missing { .. }

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::established::Established;
 use super::task::{PendingChild, Task};
 use super::wanted::Wanted;
+use crate::config::{Proposal, TransformKind};
 use crate::error::IkeError;
 use crate::output::DeleteReason;
 use crate::wire::{ExchangeType, NotifyType};
@@ -73,7 +74,12 @@ pub(super) fn refused(
     let Wanted { config, selectors, .. } = &pending.wanted;
     let proposals = config.proposals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let offered = format!("{proposals} for {selectors}");
-    let error = IkeError::Refused { exchange: ExchangeType::CreateChildSa, notify, offered };
+    let error = if pending.rekeys.is_some() && notify == NotifyType::NoProposalChosen {
+        let exchanges = |proposal: &Proposal| proposal.of_kind(TransformKind::KeyExchange).next().is_some();
+        IkeError::RekeyRefused { notify, offered, pfs: config.proposals.iter().any(exchanges) }
+    } else {
+        IkeError::Refused { exchange: ExchangeType::CreateChildSa, notify, offered }
+    };
     established.report(core, ctx, &config.name, error);
     if pending.rekeys.is_some() {
         later(established, ctx, pending, RETRY_REFUSED);

@@ -67,7 +67,20 @@ fn trap_23_a_setting_of_groups_that_does_not_fit_is_told_and_the_child_in_use_st
     pair.assert_agreed();
     assert_eq!(pair.left_child(), child_sa);
     let told = &pair.left.failures[0].error;
-    assert!(matches!(told, IkeError::Refused { notify: NotifyType::NoProposalChosen, .. }), "{told}");
+    assert!(
+        matches!(told, IkeError::RekeyRefused { notify: NotifyType::NoProposalChosen, pfs: true, .. }),
+        "{told}"
+    );
+    let (told, theirs) = (told.to_string(), pair.right.failures[0].error.to_string());
+    assert!(told.contains("differ in PFS") && told.contains("`-modpnone`"), "{told}");
+    assert!(theirs.contains("aes128gcm16-x25519"), "{theirs}");
+
+    let right_child = pair.right_child();
+    pair.right_does(Command::RekeyChild { child_sa: right_child });
+    pair.run_secs(1);
+    let told = pair.right.failures[1].error.to_string();
+    assert!(told.contains("add the peer's group"), "{told}");
+    assert_eq!(pair.right_child(), right_child);
 }
 
 #[test]
