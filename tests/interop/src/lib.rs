@@ -9,4 +9,4 @@ pub mod strongswan;
 
 pub use packets::{AH, ESP, Encapsulation, Family, NAT_PORT, payload};
 pub use scapy::{Request, Scapy, algorithms, integrity};
-pub use sites::{BARN, CABIN, NORTH, SOUTH, Site, on_sites};
+pub use sites::{BARN, CABIN, NORTH, SOUTH, Site, on_sites, on_sites_with_each_version};

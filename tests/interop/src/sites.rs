@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use twinmesh_e2e::{IpVersion, Mesh, Server, on_scenario, wait_for};
+
+use crate::strongswan::Version;
 
 /// A host with an inner address behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,26 @@ impl Site {
     /// Where its packets come from, as others see them.
     pub fn outer(self, mesh: &Mesh) -> Result<IpAddr> {
         mesh.outer_address(self.gateway.unwrap_or(self.host), IpVersion::V4)
+    }
+
+    /// The same by IPv6, which only the sites without NAT have.
+    pub fn outer6(self, mesh: &Mesh) -> Result<IpAddr> {
+        mesh.outer_address(self.host, IpVersion::V6)
+    }
+
+    /// Lets strangers reach its ports of IKE through the NAT.
+    ///
+    /// # Errors
+    /// It is behind none.
+    pub fn forward_ports(self, mesh: &Mesh) -> Result<()> {
+        let gateway = self.gateway.context("no gateway")?;
+        let inside = mesh.outer_address(self.host, IpVersion::V4)?;
+        let rules = format!(
+            "table ip forwarded {{
+               chain pre {{ type nat hook prerouting priority dstnat - 1;
+                 iifname wan udp dport {{ 500, 4500 }} dnat to {inside}\n}}\n}}"
+        );
+        mesh.run(gateway, &["nft", &rules]).map(drop)
     }
 
     /// Waits until another site's inner address answers this one's.
@@ -83,4 +105,16 @@ impl Site {
 /// The lab does not come up, or the test returns an error.
 pub fn on_sites(name: &str, test: impl FnOnce(&mut Mesh) -> Result<()>) {
     on_scenario("two-sites.toml", name, test);
+}
+
+/// The same with each version of strongSwan, one after the other.
+///
+/// # Panics
+/// As [`on_sites`].
+pub fn on_sites_with_each_version(name: &str, test: impl Fn(&mut Mesh, Version) -> Result<()>) {
+    for version in Version::ALL {
+        on_sites(&format!("{name}-{}", version.name()), |mesh| {
+            test(mesh, version).with_context(|| format!("strongSwan: {version:?}"))
+        });
+    }
 }

@@ -100,6 +100,21 @@ impl Authority {
         Ok(KeyPair { public: self.read(&certificate)?, key: self.read(&key)? })
     }
 
+    /// A list that revokes the certificates of these names (RFC 5280 §5).
+    pub fn revoke(&self, names: &[&str]) -> Result<String> {
+        let settings = "[ca]\ndefault_ca = lab\n[lab]\ndatabase = index\ncrlnumber = number\ndefault_md = sha256\n\
+                        default_crl_days = 30\ncrl_extensions = list\n[list]\nauthorityKeyIdentifier = keyid\n";
+        for (file, content) in [("settings", settings), ("index", ""), ("number", "01")] {
+            fs::write(self.path(file), content)?;
+        }
+        let authority = ["ca", "-config", "settings", "-cert", "ca.pem", "-keyfile", "ca.key"];
+        for name in names {
+            self.openssl([&authority[..], &["-revoke", &format!("{name}.pem")]].concat())?;
+        }
+        self.openssl([&authority[..], &["-gencrl", "-out", "revoked.pem"]].concat())?;
+        self.read("revoked.pem")
+    }
+
     /// A key pair without certificate; the public key as SubjectPublicKeyInfo.
     pub fn bare_key(&self, name: &str) -> Result<KeyPair> {
         self.key(name)?;
@@ -117,6 +132,7 @@ impl Authority {
                 certificate,
                 key,
                 authority: authority.clone(),
+                revoked: None,
             })
         });
         Ok([one?, other?])

@@ -46,8 +46,9 @@ pub(super) fn strongswan_conf(settings: &str) -> String {
 pub enum Authentication {
     /// A secret that both know.
     Psk(String),
-    /// charon's own certificate with its key, and the authority that the peer's comes from, in PEM.
-    Certificate { certificate: String, key: String, authority: String },
+    /// The side's own certificate with its key, the authority that the peer's comes from, and whom that has revoked,
+    /// in PEM.
+    Certificate { certificate: String, key: String, authority: String, revoked: Option<String> },
     /// charon's own key pair and the peer's public key (RFC 7670), in PEM.
     PublicKey { public: String, key: String, peer: String },
 }
@@ -84,11 +85,15 @@ impl Connection {
         let name = &self.name;
         match &self.authentication {
             Authentication::Psk(_) => Vec::new(),
-            Authentication::Certificate { certificate, key, authority } => vec![
-                (format!("x509/{name}.pem"), certificate),
-                (format!("private/{name}.pem"), key),
-                (format!("x509ca/{name}.pem"), authority),
-            ],
+            Authentication::Certificate { certificate, key, authority, revoked } => {
+                let revoked = revoked.iter().map(|list| (format!("x509crl/{name}.pem"), list.as_str()));
+                let files = [
+                    (format!("x509/{name}.pem"), certificate.as_str()),
+                    (format!("private/{name}.pem"), key),
+                    (format!("x509ca/{name}.pem"), authority),
+                ];
+                files.into_iter().chain(revoked).collect()
+            }
             Authentication::PublicKey { public, key, peer } => vec![
                 (format!("pubkey/{name}.pem"), public),
                 (format!("private/{name}.pem"), key),

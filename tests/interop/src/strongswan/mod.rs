@@ -5,10 +5,13 @@
 
 mod certificates;
 mod configuration;
+mod version;
 
 pub use certificates::{Authority, KeyKind, KeyPair};
 pub use configuration::{Authentication, Child, Connection};
+pub use version::Version;
 
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,23 +21,18 @@ use twinmesh_lab::Signal;
 const PROGRAM: &str = "charon";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Binds the host's files over those of the machine; a charon that starts again finds them in place.
-const START: &str = "
-    mountpoint -q /etc/swanctl || mount --bind $TWINMESH_LAB_HOST_DIR/swanctl /etc/swanctl
-    mountpoint -q /etc/strongswan.conf || mount --bind $TWINMESH_LAB_HOST_DIR/strongswan.conf /etc/strongswan.conf
-    exec charon-systemd";
-
 /// A charon; it runs until it is killed or the lab ends.
 pub struct Charon<'a> {
     mesh: &'a Mesh,
     host: &'a str,
+    version: Version,
 }
 
 impl<'a> Charon<'a> {
-    /// Starts charon with these connections.
+    /// Starts the machine's own charon with these connections.
     ///
     /// # Errors
-    /// It is not installed (`tests/setup.sh test` does that), or refuses its configuration.
+    /// As [`Charon::start_version`].
     pub fn start(mesh: &'a Mesh, host: &'a str, connections: &[Connection]) -> Result<Self> {
         Self::start_with(mesh, host, "", connections)
     }
@@ -42,15 +40,29 @@ impl<'a> Charon<'a> {
     /// The same with further settings of charon, as `strongswan.conf` has them.
     ///
     /// # Errors
-    /// As [`Charon::start`].
+    /// As [`Charon::start_version`].
     pub fn start_with(
         mesh: &'a Mesh,
         host: &'a str,
         settings: &str,
         connections: &[Connection],
     ) -> Result<Self> {
-        let charon = Self { mesh, host };
-        mesh.run(host, &["sh", "-ec", "cp -r /etc/swanctl $TWINMESH_LAB_HOST_DIR/"])
+        Self::start_version(mesh, host, Version::OfMachine, settings, connections)
+    }
+
+    /// Starts a charon of that version.
+    ///
+    /// # Errors
+    /// It is not installed (`tests/setup.sh test` does that), or refuses its configuration.
+    pub fn start_version(
+        mesh: &'a Mesh,
+        host: &'a str,
+        version: Version,
+        settings: &str,
+        connections: &[Connection],
+    ) -> Result<Self> {
+        let charon = Self { mesh, host, version };
+        mesh.run(host, &["sh", "-ec", &version.copy_files()?])
             .context("strongSwan is not installed: run tests/setup.sh test")?;
         mesh.write(host, "strongswan.conf", &configuration::strongswan_conf(settings))?;
         charon.run()?;
@@ -65,7 +77,7 @@ impl<'a> Charon<'a> {
     }
 
     fn run(&self) -> Result<()> {
-        self.mesh.lab().find_host(self.host)?.spawn(PROGRAM, &["sh", "-ec", START], &[])?;
+        self.mesh.lab().find_host(self.host)?.spawn(PROGRAM, &["sh", "-ec", &self.version.start()?], &[])?;
         wait_for("charon to answer", PATIENCE, || self.swanctl(&["--stats"]).ok())
             .with_context(|| self.log())?;
         Ok(())
@@ -87,8 +99,18 @@ impl<'a> Charon<'a> {
 
     /// Runs `swanctl` with these arguments; what it printed.
     pub fn swanctl(&self, arguments: &[&str]) -> Result<String> {
-        let command = [&["swanctl"], arguments].concat();
-        self.mesh.run(self.host, &command)
+        let output = self.run_swanctl(arguments)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "swanctl {}: {text}{error}", arguments.join(" "));
+        Ok(text)
+    }
+
+    fn run_swanctl(&self, arguments: &[&str]) -> Result<Output> {
+        let root = self.version.root()?;
+        let program =
+            root.as_deref().map_or(vec!["swanctl"], |root| vec!["chroot", root, "/usr/sbin/swanctl"]);
+        self.mesh.output(self.host, &[&program, arguments].concat())
     }
 
     /// Sets a child SA up, and the IKE SA under it.
@@ -100,8 +122,7 @@ impl<'a> Charon<'a> {
     /// Tries to; what charon says of its failure.
     pub fn fails_to_initiate(&self, child: &str) -> Result<String> {
         let seconds = PATIENCE.as_secs().to_string();
-        let command = ["swanctl", "--initiate", "--child", child, "--timeout", &seconds];
-        let output = self.mesh.output(self.host, &command)?;
+        let output = self.run_swanctl(&["--initiate", "--child", child, "--timeout", &seconds])?;
         let said =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         ensure!(!output.status.success(), "it succeeded: {said}");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use twinmesh_e2e::{Mesh, wait_for};
-use twinmesh_interop::strongswan::{Charon, Connection};
-use twinmesh_interop::{NORTH, SOUTH, on_sites};
+use twinmesh_interop::strongswan::{Charon, Connection, Version};
+use twinmesh_interop::{NORTH, SOUTH, on_sites, on_sites_with_each_version};
 
 use crate::ours::{Ours, Start};
 use crate::pair::connection;
@@ -15,13 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Both sides up, and our connection changed by `change`.
 fn joined(
     mesh: &Mesh,
+    version: Version,
     mine: impl Fn(&mut Connection),
     theirs: impl Fn(&mut Connection),
 ) -> Result<(Ours<'_>, Charon<'_>)> {
     let mut connections = [connection(mesh, NORTH, SOUTH)?, connection(mesh, SOUTH, NORTH)?];
     mine(&mut connections[0]);
     theirs(&mut connections[1]);
-    let charon = Charon::start(mesh, SOUTH.host, &connections[1..])?;
+    let charon = Charon::start_version(mesh, SOUTH.host, version, "", &connections[1..])?;
     let ours = Ours::start(mesh, NORTH)?;
     ours.add(&connections[0], Start::Initiate)?;
     ours.settles_with(1)?;
@@ -30,8 +31,8 @@ fn joined(
 
 #[test]
 fn charon_rekeys_child_and_ike_sa_under_traffic_and_no_packet_is_lost() {
-    on_sites("ike-rekey-theirs", |mesh| {
-        let (ours, charon) = joined(mesh, |_| (), |_| ())?;
+    on_sites_with_each_version("ike-rekey-theirs", |mesh, version| {
+        let (ours, charon) = joined(mesh, version, |_| (), |_| ())?;
         let stream = mesh.ping_in_background(NORTH.host, SOUTH.inner.into(), Duration::from_secs(14))?;
         for _ in 0..3 {
             let (old, old_ike) = (ours.state()?, charon.ike_spis()?);
@@ -71,7 +72,7 @@ fn we_rekey_child_and_ike_sa_by_time_under_traffic_and_no_packet_is_lost() {
             connection.options = "rekey_time = \"10s\"".to_owned();
             connection.children[0].options = "rekey_time = \"4s\"".to_owned();
         };
-        let (ours, charon) = joined(mesh, often, |_| ())?;
+        let (ours, charon) = joined(mesh, Version::OfMachine, often, |_| ())?;
         let (old, old_ike) = (ours.state()?, charon.ike_spis()?);
         let stream = mesh.ping_in_background(SOUTH.host, NORTH.inner.into(), Duration::from_secs(25))?;
         ours.is_within(2 * PATIENCE, "a new child", |state| spi(state) != spi(&old))?;
@@ -85,7 +86,7 @@ fn we_rekey_child_and_ike_sa_by_time_under_traffic_and_no_packet_is_lost() {
 
 #[test]
 fn both_rekey_all_the_time_and_one_tunnel_remains() {
-    on_sites("ike-rekey-both", |mesh| {
+    on_sites_with_each_version("ike-rekey-both", |mesh, version| {
         let often = |connection: &mut Connection| {
             connection.options = "rekey_time = \"5s\"".to_owned();
             connection.children[0].options = "rekey_time = \"3s\"".to_owned();
@@ -94,7 +95,7 @@ fn both_rekey_all_the_time_and_one_tunnel_remains() {
             connection.options = "rekey_time = 5s\n over_time = 60s\n rand_time = 1s".to_owned();
             connection.children[0].options = "rekey_time = 3s\n life_time = 60s\n rand_time = 1s".to_owned();
         };
-        let (ours, charon) = joined(mesh, often, theirs)?;
+        let (ours, charon) = joined(mesh, version, often, theirs)?;
         let stream = mesh.ping_in_background(SOUTH.host, NORTH.inner.into(), Duration::from_secs(30))?;
         let report = stream.finish()?;
         ensure!(report.sent > 250 && report.lost == 0, "{report:?}");
@@ -105,8 +106,8 @@ fn both_rekey_all_the_time_and_one_tunnel_remains() {
 
 #[test]
 fn either_side_ends_the_tunnel_and_the_other_follows() {
-    on_sites("ike-delete", |mesh| {
-        let (ours, charon) = joined(mesh, |_| (), |_| ())?;
+    on_sites_with_each_version("ike-delete", |mesh, version| {
+        let (ours, charon) = joined(mesh, version, |_| (), |_| ())?;
         ours.remove(SOUTH.host)?;
         charon.is_empty_within(PATIENCE)?;
         SOUTH.does_not_reach(mesh, NORTH)?;
@@ -130,7 +131,7 @@ fn either_side_ends_the_tunnel_and_the_other_follows() {
 #[test]
 fn a_peer_that_restarts_replaces_what_we_had_with_it() {
     on_sites("ike-restart", |mesh| {
-        let (ours, charon) = joined(mesh, |_| (), |_| ())?;
+        let (ours, charon) = joined(mesh, Version::OfMachine, |_| (), |_| ())?;
         let old = ours.state()?;
         charon.kill()?;
         charon.restart()?;
@@ -149,7 +150,7 @@ fn a_peer_that_restarts_replaces_what_we_had_with_it() {
 fn a_peer_that_dies_is_noticed_and_found_again_when_it_returns() {
     on_sites("ike-dpd", |mesh| {
         let mine = |connection: &mut Connection| connection.options = "dpd_delay = \"2s\"".to_owned();
-        let (ours, charon) = joined(mesh, mine, |_| ())?;
+        let (ours, charon) = joined(mesh, Version::OfMachine, mine, |_| ())?;
         charon.kill()?;
         ours.is_within(Duration::from_mins(3), "the loss to be noticed", |state| {
             state["state"] != "established" && !state["last_error"].is_null()
@@ -164,7 +165,7 @@ fn a_peer_that_dies_is_noticed_and_found_again_when_it_returns() {
 fn charon_notices_that_our_agent_died_and_takes_its_return_for_the_first_contact() {
     on_sites("ike-dpd-theirs", |mesh| {
         let theirs = |connection: &mut Connection| connection.options = "dpd_delay = 2s".to_owned();
-        let (ours, charon) = joined(mesh, |_| (), theirs)?;
+        let (ours, charon) = joined(mesh, Version::OfMachine, |_| (), theirs)?;
         ours.kill()?;
         charon.is_empty_within(6 * PATIENCE)?;
         let ours = Ours::start(mesh, NORTH)?;

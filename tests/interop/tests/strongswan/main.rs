@@ -6,5 +6,7 @@ mod debug;
 mod messages;
 mod ours;
 mod pair;
+mod paths;
+mod policies;
 mod refusals;
 mod tunnels;

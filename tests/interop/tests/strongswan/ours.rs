@@ -108,11 +108,15 @@ impl<'a> Ours<'a> {
 fn files(connection: &Connection) -> Vec<(String, &str)> {
     let files: &[(&str, &String)] = &match &connection.authentication {
         Authentication::Psk(_) => return Vec::new(),
-        Authentication::Certificate { certificate, key, authority } => {
+        Authentication::Certificate { certificate, key, authority, revoked } => {
+            let revoked = revoked.iter().map(|list| ("revoked.pem", list));
             [("site.pem", certificate), ("site.key", key), ("ca.pem", authority)]
+                .into_iter()
+                .chain(revoked)
+                .collect::<Vec<_>>()
         }
         Authentication::PublicKey { public, key, peer } => {
-            [("site.pub", public), ("site.key", key), ("peer.pub", peer)]
+            vec![("site.pub", public), ("site.key", key), ("peer.pub", peer)]
         }
     };
     files.iter().map(|(name, content)| ((*name).to_owned(), content.as_str())).collect()
@@ -128,8 +132,9 @@ fn site_file(connection: &Connection, start: Start) -> String {
     };
     let authentication = match authentication {
         Authentication::Psk(secret) => format!("psk = \"{secret}\""),
-        Authentication::Certificate { .. } => {
-            "certificate = \"site.pem\"\nkey = \"site.key\"\nca = [\"ca.pem\"]".to_owned()
+        Authentication::Certificate { revoked, .. } => {
+            let crl = revoked.as_ref().map_or("", |_| "\ncrl = [\"revoked.pem\"]");
+            format!("certificate = \"site.pem\"\nkey = \"site.key\"\nca = [\"ca.pem\"]{crl}")
         }
         Authentication::PublicKey { .. } => "key = \"site.key\"\nremote_public_key = \"peer.pub\"".to_owned(),
     };

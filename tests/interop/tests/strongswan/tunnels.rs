@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use twinmesh_e2e::Mesh;
 use twinmesh_interop::strongswan::{Authority, Charon, Child, KeyKind};
-use twinmesh_interop::{BARN, CABIN, NORTH, SOUTH, Site, on_sites};
+use twinmesh_interop::{BARN, CABIN, NORTH, SOUTH, Site, on_sites_with_each_version};
 
 use crate::ours::{Ours, Start};
 use crate::pair::{answering, connection};
@@ -27,8 +27,9 @@ const SUITES: [(&str, &str); 8] = [
 
 #[test]
 fn we_ask_for_a_tunnel_by_psk_and_it_carries_ordinary_programs() {
-    on_sites("ike-initiator", |mesh| {
-        let _charon = Charon::start(mesh, SOUTH.host, &[connection(mesh, SOUTH, NORTH)?])?;
+    on_sites_with_each_version("ike-initiator", |mesh, version| {
+        let _charon =
+            Charon::start_version(mesh, SOUTH.host, version, "", &[connection(mesh, SOUTH, NORTH)?])?;
         let ours = Ours::start(mesh, NORTH)?;
         NORTH.does_not_reach(mesh, SOUTH)?;
         ours.add(&connection(mesh, NORTH, SOUTH)?, Start::Initiate)?;
@@ -40,8 +41,9 @@ fn we_ask_for_a_tunnel_by_psk_and_it_carries_ordinary_programs() {
 
 #[test]
 fn we_answer_by_psk_and_the_tunnel_carries_ordinary_programs() {
-    on_sites("ike-responder", |mesh| {
-        let charon = Charon::start(mesh, SOUTH.host, &[connection(mesh, SOUTH, NORTH)?])?;
+    on_sites_with_each_version("ike-responder", |mesh, version| {
+        let charon =
+            Charon::start_version(mesh, SOUTH.host, version, "", &[connection(mesh, SOUTH, NORTH)?])?;
         let ours = Ours::start(mesh, NORTH)?;
         ours.add(&connection(mesh, NORTH, SOUTH)?, Start::Answer)?;
         charon.initiate("net").with_context(|| ours.log())?;
@@ -71,8 +73,8 @@ fn carries_and_hides(mesh: &Mesh, from: Site, to: Site) -> Result<()> {
 
 #[test]
 fn every_family_of_algorithms_agrees_in_both_roles() {
-    on_sites("ike-suites", |mesh| {
-        let charon = Charon::start(mesh, SOUTH.host, &[])?;
+    on_sites_with_each_version("ike-suites", |mesh, version| {
+        let charon = Charon::start_version(mesh, SOUTH.host, version, "", &[])?;
         let ours = Ours::start(mesh, NORTH)?;
         for (ike, esp) in SUITES {
             let (mut theirs, mut mine) = (connection(mesh, SOUTH, NORTH)?, connection(mesh, NORTH, SOUTH)?);
@@ -101,9 +103,10 @@ fn every_family_of_algorithms_agrees_in_both_roles() {
 
 #[test]
 fn we_reach_a_site_from_behind_a_nat_and_it_reaches_us_back() {
-    on_sites("ike-nat-ours", |mesh| {
+    on_sites_with_each_version("ike-nat-ours", |mesh, version| {
         for (site, outside) in [(BARN, SOUTH), (CABIN, NORTH)] {
-            let charon = Charon::start(mesh, outside.host, &[answering(mesh, outside, site)?])?;
+            let charon =
+                Charon::start_version(mesh, outside.host, version, "", &[answering(mesh, outside, site)?])?;
             let ours = Ours::start(mesh, site)?;
             ours.add(&connection(mesh, site, outside)?, Start::Initiate)?;
             ours.settles_with(1)?;
@@ -118,9 +121,10 @@ fn we_reach_a_site_from_behind_a_nat_and_it_reaches_us_back() {
 
 #[test]
 fn a_site_behind_a_nat_reaches_us_and_we_reach_it_back() {
-    on_sites("ike-nat-theirs", |mesh| {
+    on_sites_with_each_version("ike-nat-theirs", |mesh, version| {
         for (site, outside) in [(BARN, SOUTH), (CABIN, NORTH)] {
-            let charon = Charon::start(mesh, site.host, &[connection(mesh, site, outside)?])?;
+            let charon =
+                Charon::start_version(mesh, site.host, version, "", &[connection(mesh, site, outside)?])?;
             let ours = Ours::start(mesh, outside)?;
             ours.add(&answering(mesh, outside, site)?, Start::Answer)?;
             charon.initiate("net").with_context(|| ours.log())?;
@@ -134,8 +138,8 @@ fn a_site_behind_a_nat_reaches_us_and_we_reach_it_back() {
 
 #[test]
 fn certificates_and_raw_public_keys_prove_both_sides_in_both_roles() {
-    on_sites("ike-keys", |mesh| {
-        let charon = Charon::start(mesh, SOUTH.host, &[])?;
+    on_sites_with_each_version("ike-keys", |mesh, version| {
+        let charon = Charon::start_version(mesh, SOUTH.host, version, "", &[])?;
         let ours = Ours::start(mesh, NORTH)?;
         for kind in
             [KeyKind::Rsa2048, KeyKind::Rsa4096, KeyKind::EcdsaP256, KeyKind::EcdsaP384, KeyKind::Ed25519]
@@ -167,7 +171,7 @@ fn certificates_and_raw_public_keys_prove_both_sides_in_both_roles() {
 
 #[test]
 fn several_children_are_set_up_and_selectors_narrowed_to_what_both_allow() {
-    on_sites("ike-narrow", |mesh| {
+    on_sites_with_each_version("ike-narrow", |mesh, version| {
         let (mut mine, mut theirs) = (connection(mesh, NORTH, SOUTH)?, connection(mesh, SOUTH, NORTH)?);
         for connection in [&mut mine, &mut theirs] {
             let far = Child { name: "far".to_owned(), ..connection.children[0].clone() };
@@ -183,7 +187,7 @@ fn several_children_are_set_up_and_selectors_narrowed_to_what_both_allow() {
         let mut far = SOUTH;
         far.inner = Ipv4Addr::new(10, 22, 0, 1);
 
-        let charon = Charon::start(mesh, SOUTH.host, &[theirs])?;
+        let charon = Charon::start_version(mesh, SOUTH.host, version, "", &[theirs])?;
         let ours = Ours::start(mesh, NORTH)?;
         for start in [Start::Initiate, Start::Answer] {
             ours.add(&mine, start)?;

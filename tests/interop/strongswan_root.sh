@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes a root of Debian's trixie with strongSwan 6, beside the machine's own version; about half a minute, once.
+# It is kept in ${XDG_CACHE_HOME:-~/.cache}/twinmesh/trixie, and prints nothing when all is there.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/twinmesh
+root=$cache/trixie
+packages=charon-systemd,strongswan-swanctl,libcharon-extra-plugins,libstrongswan-extra-plugins,libstrongswan-standard-plugins
+# What was asked for: another list makes another root.
+made_of=$packages
+
+[ "$(cat "$root/made-of" 2>/dev/null)" = "$made_of" ] && exit 0
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+echo "Making a root of Debian trixie for the interop tests: $root"
+mkdir -p "$cache"
+log=$cache/trixie.log
+"${as_root[@]}" rm -rf "$root" "$root.new"
+# `extract`: packages are unpacked and no script of theirs is run; /bin and /lib are those of /usr all the same.
+if ! "${as_root[@]}" timeout 600 mmdebstrap --variant=extract --include="$packages" \
+  --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr trixie "$root.new" >"$log" 2>&1; then
+  tail -n 20 "$log" >&2
+  echo "Debian's trixie could not be had (see $log): without it the tests against strongSwan 6 fail." >&2
+  "${as_root[@]}" rm -rf "$root.new"
+  exit 1
+fi
+# Where a host's own are bound; charon looks for /run at its old place.
+"${as_root[@]}" mkdir -p "$root.new/run" "$root.new/proc"
+"${as_root[@]}" ln -sfn /run "$root.new/var/run"
+echo "$made_of" | "${as_root[@]}" tee "$root.new/made-of" >/dev/null
+"${as_root[@]}" mv "$root.new" "$root"
