@@ -23,6 +23,22 @@ fn every_test_that_the_conformance_table_names_exists() {
     assert!(missing.is_empty(), "docs/ikev2.md names tests that are gone: {missing:#?}");
 }
 
+/// The traps of IPSEC.md.
+const TRAPS: usize = 32;
+
+#[test]
+fn every_trap_has_a_test_of_its_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("docs/ikev2.md")).expect("the page is committed");
+    let table = page.split("\n### Traps\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let table = table.expect("the page has a section for them");
+    for trap in 1..=TRAPS {
+        let row = table.lines().find(|line| line.starts_with(&format!("| {trap} |")));
+        let row = row.unwrap_or_else(|| panic!("no row for trap {trap}"));
+        assert!(row.contains(&format!("`trap_{trap}_")), "trap {trap} has no test of its own");
+    }
+}
+
 fn is_test(span: &str) -> bool {
     span.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
         && span.matches('_').count() >= LEAST_UNDERSCORES

@@ -7,7 +7,11 @@ mod diagnosis;
 #[cfg(test)]
 mod followup;
 #[cfg(test)]
+mod fragments;
+#[cfg(test)]
 mod handshake;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod key_exchanges;
 #[cfg(test)]

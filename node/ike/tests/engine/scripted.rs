@@ -25,6 +25,8 @@ pub(crate) struct Scripted {
     pub(crate) children: Vec<ChildSaEstablished>,
     pub(crate) deleted_children: usize,
     pub(crate) established: usize,
+    /// What came out, in its order.
+    pub(crate) log: Vec<&'static str>,
     keys: Option<Keys>,
     next: u32,
 }
@@ -84,6 +86,17 @@ impl Asked {
     }
 }
 
+/// ESP with aes128gcm16, and an SPI.
+pub(crate) fn proposal(spi: u32) -> wire::SecurityAssociation<'static> {
+    let transforms = vec![
+        wire::Transform::new(wire::TransformType::Encryption, 20).with_key_length(128),
+        wire::Transform::new(wire::TransformType::SequenceNumbers, 0),
+    ];
+    let spi = SaSpi::Child(spi);
+    let proposal = wire::Proposal { number: 1, protocol: ProtocolId::Esp, spi, transforms };
+    wire::SecurityAssociation::new(&[proposal]).unwrap()
+}
+
 pub(crate) fn notify(kind: NotifyType) -> Chain {
     ChainWriter::new().payload(&Payload::Notify(wire::Notify::new(kind, &[]))).finish().unwrap()
 }
@@ -103,6 +116,7 @@ impl Scripted {
             children: Vec::new(),
             deleted_children: 0,
             established: 0,
+            log: Vec::new(),
             keys: None,
             next: 0,
         };
@@ -146,9 +160,15 @@ impl Scripted {
     fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Transmit(transmit) => self.sent.push(transmit.datagram),
+                Output::Transmit(transmit) => {
+                    self.log.push("message");
+                    self.sent.push(transmit.datagram);
+                }
                 Output::Event(Event::Failed(failed)) => self.failures.push(failed),
-                Output::Event(Event::ChildSaEstablished(child)) => self.children.push(*child),
+                Output::Event(Event::ChildSaEstablished(child)) => {
+                    self.log.push("child");
+                    self.children.push(*child);
+                }
                 Output::Event(Event::ChildSaDeleted(_)) => self.deleted_children += 1,
                 Output::Event(Event::IkeSaEstablished(_)) => self.established += 1,
                 Output::Event(_) | Output::Trace(_) => {}
