@@ -93,6 +93,7 @@ fn site(table: &SiteTable, sources: &mut Sources<'_>) -> Checked<Site> {
             ..Quirks::default()
         },
         credentials: auth.credentials,
+        ppk: auth.ppk,
         weakness: auth.weakness,
         local_identity: auth.local_identity,
         remote_identity: auth.remote_identity,

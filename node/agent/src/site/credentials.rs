@@ -2,8 +2,8 @@
 
 use toml::Spanned;
 use twinmesh_ike::auth::{
-    CertifiedKey, Credentials, Identity, IdentityPattern, LocalCredential, PreSharedKey, PrivateKey,
-    PublicKey, RawKeys, RemoteCredential, Sha1Signatures, TrustAnchors, Weakness,
+    CertifiedKey, Credentials, Identity, IdentityPattern, LocalCredential, PostquantumKey, PreSharedKey,
+    PrivateKey, PublicKey, RawKeys, RemoteCredential, Sha1Signatures, TrustAnchors, Weakness,
 };
 use twinmesh_ike::config::{Legacy, Remote};
 use zeroize::Zeroizing;
@@ -17,6 +17,7 @@ use super::sources::Sources;
 /// The table, read.
 pub(super) struct Auth {
     pub(super) credentials: Credentials,
+    pub(super) ppk: Option<PostquantumKey>,
     pub(super) weakness: Option<Weakness>,
     pub(super) local_identity: Option<Identity>,
     pub(super) remote_identity: IdentityPattern,
@@ -76,10 +77,28 @@ pub(super) fn auth(
     }
     Ok(Auth {
         credentials: Credentials { local, remote: peer },
+        ppk: postquantum_key(written)?,
         weakness: secret.and_then(|secret| secret.weakness()),
         local_identity,
         remote_identity: remote_identity(written, place, remote)?,
     })
+}
+
+/// A key that a peer may do without protects nobody who does not look whether it did.
+fn postquantum_key(table: &AuthTable) -> Checked<Option<PostquantumKey>> {
+    let required = table.ppk_required.as_ref().is_none_or(|required| *required.as_ref());
+    match (&table.ppk, &table.ppk_id) {
+        (Some(secret), Some(id)) if !id.as_ref().is_empty() => {
+            let key = PostquantumKey::new(id.as_ref(), &secret.as_ref().0, required);
+            key.map(Some).map_err(|error| at(secret, Problem::PostquantumKey(error)))
+        }
+        (Some(secret), _) => Err(at(secret, Problem::PostquantumId)),
+        (None, Some(id)) => Err(at(id, Problem::PostquantumSecret("ppk_id"))),
+        (None, None) => match &table.ppk_required {
+            Some(required) => Err(at(required, Problem::PostquantumSecret("ppk_required"))),
+            None => Ok(None),
+        },
+    }
 }
 
 fn needed(secret: Option<&PreSharedKey>, table: &Spanned<AuthTable>) -> Checked<PreSharedKey> {

@@ -54,6 +54,12 @@ pub enum Problem {
     Identity(String, IdentityError),
     #[error("psk: {0}")]
     Secret(#[from] PreSharedKeyError),
+    #[error("ppk: {0}")]
+    PostquantumKey(PreSharedKeyError),
+    #[error("the peer knows the ppk by a name that both ends write: add ppk_id = \"NAME\"")]
+    PostquantumId,
+    #[error("{0} goes with a secret: add ppk = \"0x…\", 64 random hexadecimal digits that the peer has too")]
+    PostquantumSecret(&'static str),
     #[error(
         "how do the two ends prove who they are? Write psk for both; or certificate and key, or key alone, for this \
          side, and ca or remote_public_key for the peer"

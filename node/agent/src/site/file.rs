@@ -96,6 +96,9 @@ pub(super) enum ModeName {
 #[serde(deny_unknown_fields)]
 pub(super) struct AuthTable {
     pub(super) psk: Option<Spanned<Secret>>,
+    pub(super) ppk: Option<Spanned<Secret>>,
+    pub(super) ppk_id: Option<Spanned<String>>,
+    pub(super) ppk_required: Option<Spanned<bool>>,
     pub(super) certificate: Option<Spanned<String>>,
     pub(super) key: Option<Spanned<String>>,
     pub(super) ca: Option<Spanned<Vec<Spanned<String>>>>,

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use twinmesh_dataplane::esp::{IpRange, Selectors, TrafficSelector as EspSelector};
-use twinmesh_ike::auth::{Credentials, Identity, IdentityPattern, Weakness};
+use twinmesh_ike::auth::{Credentials, Identity, IdentityPattern, PostquantumKey, Weakness};
 use twinmesh_ike::config::{
     ChildConfig, ConnectionConfig, EncapsulationPolicy, Lifetime, Mode, Proposal, Quirks, Remote,
     SelectorPair, StartAction, TrafficSelector, Vendor,
@@ -53,8 +53,9 @@ pub struct Site {
     exchanges: Exchanges,
     quirks: Quirks,
     credentials: Credentials,
+    ppk: Option<PostquantumKey>,
     /// Why its secret should be a better one.
-    pub weakness: Option<Weakness>,
+    weakness: Option<Weakness>,
     local_identity: Option<Identity>,
     remote_identity: IdentityPattern,
     pub children: Vec<SiteChild>,
@@ -114,6 +115,7 @@ impl Site {
             mobike: self.mobike,
             reauth: self.reauth,
             quirks: self.quirks,
+            ppk: self.ppk.clone(),
             ..ConnectionConfig::new(
                 &self.name,
                 local,
@@ -135,6 +137,11 @@ impl Site {
             selectors.into_iter().any(|one| (one.first()..=one.last()).contains(address))
         };
         hosts.iter().copied().filter(|address| *address != local && !inside(address)).collect()
+    }
+
+    /// What its user should know of its secrets.
+    pub fn weaknesses(&self) -> Vec<Weakness> {
+        [self.weakness, self.ppk.as_ref().and_then(PostquantumKey::weakness)].into_iter().flatten().collect()
     }
 
     pub fn child(&self, name: &str) -> Option<&SiteChild> {

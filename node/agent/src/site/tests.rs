@@ -53,7 +53,7 @@ fn here() -> SocketAddr {
 #[test]
 fn a_site_becomes_a_connection() {
     let site = good(SITE);
-    assert_eq!(site.weakness, None);
+    assert!(site.weaknesses().is_empty());
     let (connection, preset) = site.connection(here());
     assert_eq!((&*connection.name, preset.len()), ("branch-7", 0));
     assert_eq!(connection.remote, Remote::At("198.51.100.2:4500".parse().unwrap()));
@@ -240,4 +240,35 @@ fn a_secret_is_never_shown() {
 #[test]
 fn the_example_in_the_help_is_a_site() {
     assert_eq!(good(crate::cli::SITE_EXAMPLE).name, "branch-7");
+}
+
+#[test]
+fn a_postquantum_key_has_a_name_and_is_required_unless_the_file_says_otherwise() {
+    let secret = "0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    let with = |more: &str| changed("[auth]\n", &format!("[auth]\n{more}\n"));
+    let key = |text: &str| good(text).connection(here()).0.ppk.expect("a key");
+    let written = format!("ppk = \"{secret}\"\nppk_id = \"lab\"");
+    assert!(key(&with(&written)).is_required());
+    assert_eq!(key(&with(&written)).id(), "lab");
+    let optional = with(&format!("{written}\nppk_required = false"));
+    assert!(!key(&optional).is_required());
+    assert!(good(&optional).weaknesses().is_empty());
+    let weak = good(&with("ppk = \"a word\"\nppk_id = \"lab\"")).weaknesses();
+    assert!(weak[0].to_string().contains("quantum"), "{}", weak[0]);
+    let line = SITE[..SITE.find("[auth]").unwrap()].lines().count() + 2;
+    refused(&with(&format!("ppk = \"{secret}\"")), line, "ppk_id");
+    refused(&with("ppk_id = \"lab\""), line, "ppk = ");
+    refused(&with("ppk_required = true"), line, "ppk = ");
+    let shown = read(&with(&format!("ppk = \"0x{}\"\nppk_id = \"lab\"", "z".repeat(8)))).err().unwrap();
+    assert!(!shown.to_string().contains("zzzz"), "{shown}");
+}
+
+#[test]
+fn additional_key_exchanges_are_read_for_ike_and_for_children() {
+    let hybrid = "aes256gcm16-prfsha384-x25519-ke1_mlkem768";
+    let site = good(&changed("aes128gcm16-prfsha256-x25519", hybrid));
+    assert_eq!(site.connection(here()).0.proposals[0].to_string(), hybrid);
+    let wrong = changed("aes128gcm16-prfsha256-x25519", "aes256gcm16-prfsha384-mlkem768");
+    let error = read(&wrong).err().unwrap().to_string();
+    assert!(error.contains("x25519-ke1_mlkem768"), "{error}");
 }

@@ -120,7 +120,10 @@ Settings; unknown ones are refused:
                  kept meanwhile; \"none\": wait for the peer. The default for the children
   proposals      for IKE, as strongSwan writes them, preferred first: [\"aes128gcm16-prfsha256-x25519\"]. Encryption:
                  aes128gcm16 aes256gcm16 chacha20poly1305 aes128 aes192 aes256; integrity: sha256 sha384 sha512; PRF:
-                 prfsha256 prfsha384 prfsha512; key exchange: x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096
+                 prfsha256 prfsha384 prfsha512; key exchange: x25519 ecp256 ecp384 ecp521 modp2048 modp3072 modp4096;
+                 then up to seven more, ke1_ to ke7_ in front (RFC 9370): \"aes256gcm16-prfsha384-x25519-ke1_mlkem768\"
+                 keeps recorded traffic closed to quantum computers, ke1_none beside it lets a peer do without. The
+                 same for children, whose rekeys it protects
   allow_legacy   true to let proposals name sha1, modp1024 and modp1536, and to take signatures over SHA-1
   rekey_time     of the IKE SA; default \"4h\"
   reauth_time    peer and node prove anew who they are, in an IKE SA from scratch while the old one goes on; default:
@@ -144,6 +147,9 @@ Settings; unknown ones are refused:
     key          without certificate: a key that the peer knows (RFC 7670)
     ca           [\"FILE\", …]: authorities for the peer's certificate; crl: [\"FILE\", …]: their revocation lists
     remote_public_key  the peer's key, where it has no certificate
+    ppk          a further secret, mixed into the keys against quantum computers (RFC 8784): 0x and 64 digits, best
+    ppk_id       what both ends call it
+    ppk_required  false: a peer without it is taken all the same (default true)
     local_id     who this node says it is, as strongSwan writes it: \"@gw.example.net\", \"me@example.net\", \"192.0.2.1\";
                  default: its address, or the certificate's subject
     remote_id    who the peer has to be; \"*.example.net\" and \"%any\" stand for many; default: its address

@@ -61,6 +61,7 @@ impl Agent {
             remote = %link.remote,
             peer = link.remote_identity,
             proposal = link.proposal,
+            ppk = link.ppk,
             "an IKE SA stands"
         );
         entry.connecting = false;

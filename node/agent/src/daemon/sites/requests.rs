@@ -29,7 +29,7 @@ impl Agent {
         self.wake_plane().await?;
         let mut warnings: Vec<String> = self.open_plain_ike().into_iter().collect();
         warnings.extend(without_raw_sockets(&mut site)?);
-        warnings.extend(site.weakness.map(|weakness| weakness.to_string()));
+        warnings.extend(site.weaknesses().iter().map(ToString::to_string));
         let stored = StoredSite {
             name: site.name.clone(),
             file: add.file.clone(),
