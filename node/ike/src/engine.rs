@@ -1,5 +1,6 @@
 //! Many IKE SAs behind one interface without sockets.
 
+mod schedule;
 mod tracing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

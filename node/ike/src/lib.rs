@@ -16,6 +16,6 @@ pub use error::IkeError;
 pub use output::{
     ChildKeys, ChildSaDeleted, ChildSaEstablished, ChildSaId, ChildSpis, Command, DeleteReason,
     Encapsulation, EngineConfig, Event, Failed, HalfOpenLimits, IkeSaEstablished, IkeSaId, Nat,
-    OriginalAddresses, OutboundStart, Output, Retransmission, Transmit,
+    OriginalAddresses, OutboundStart, Output, Retransmission, Schedule, Transmit,
 };
 pub use session::Random;

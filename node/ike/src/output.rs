@@ -5,7 +5,7 @@ mod words;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -190,6 +190,15 @@ pub struct ChildSaEstablished {
 pub struct OriginalAddresses {
     pub source: IpAddr,
     pub destination: IpAddr,
+}
+
+/// When something happens to an SA by this side's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Schedule {
+    /// It gets new keys; `None` while it does, and if only the peer does it.
+    pub rekey: Option<Instant>,
+    /// It ends, whatever has become of its rekey.
+    pub expiry: Option<Instant>,
 }
 
 /// SPIs of the two ESP SAs. Each side chooses the one that it receives with.

@@ -19,7 +19,7 @@ mod status;
 pub use client::{ClientError, request, stream};
 pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
 pub use sa::{
-    SaAdd, SaDirection, SaEncapsulation, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
+    SaAdd, SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
 };
 pub use secret::SecretText;
 pub use server::{ApiServer, Call, Client, Lines, SocketError};

@@ -48,8 +48,22 @@ pub struct SaPair {
     /// Longest inner packet.
     pub mtu: u16,
     pub age_s: u64,
+    /// Of a child of a site: what its IKE SA adds.
+    pub ike: Option<SaIke>,
     pub inbound: SaDirection,
     pub outbound: SaDirection,
+}
+
+/// What IKE knows of a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaIke {
+    /// As proved; `null` while the IKE SA is being renewed after a loss.
+    pub local_id: Option<String>,
+    pub remote_id: Option<String>,
+    /// Until this side begins to renew the keys; `null` while it does, and where only the peer does it.
+    pub rekey_in_s: Option<u64>,
+    /// Until it ends if its keys are not renewed.
+    pub expires_in_s: Option<u64>,
 }
 
 /// One SA.

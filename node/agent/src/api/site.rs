@@ -64,7 +64,16 @@ pub struct IkeSaStatus {
     pub proposal: String,
     pub local_nat: bool,
     pub remote_nat: bool,
+    /// Of its keys.
     pub age_s: u64,
+    /// Since the peer proved who it is.
+    pub established_s: u64,
+    /// How often it got new keys since.
+    pub rekeyed: u64,
+    /// Until this side begins to renew the keys; `null` while it does, and where only the peer does it.
+    pub rekey_in_s: Option<u64>,
+    /// Until it ends if its keys are not renewed.
+    pub expires_in_s: Option<u64>,
 }
 
 /// A child of a site: with `sa`, it is installed.
@@ -87,6 +96,9 @@ pub struct SiteChildStatus {
     pub local_ts: Vec<String>,
     pub remote_ts: Vec<String>,
     pub age_s: Option<u64>,
+    /// As of the IKE SA.
+    pub rekey_in_s: Option<u64>,
+    pub expires_in_s: Option<u64>,
     pub packets_in: u64,
     pub packets_out: u64,
     pub bytes_in: u64,

@@ -144,6 +144,16 @@ pub(super) fn age(seconds: u64) -> String {
     }
 }
 
+/// What happens to an SA, and when.
+pub(super) fn moments(rekey_in: Option<u64>, expires_in: Option<u64>) -> Option<String> {
+    match (rekey_in.map(age), expires_in.map(age)) {
+        (Some(rekey), Some(expires)) => Some(format!("new keys in {rekey}, else it ends in {expires}")),
+        (Some(rekey), None) => Some(format!("new keys in {rekey}")),
+        (None, Some(expires)) => Some(format!("it ends in {expires} without new keys")),
+        (None, None) => None,
+    }
+}
+
 /// Binary units, one digit after the point.
 pub(super) fn bytes(count: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

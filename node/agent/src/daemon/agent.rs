@@ -154,7 +154,7 @@ impl Agent {
             Request::Up(up) => return self.up(up, answer, now).await,
             Request::Down => self.down(),
             Request::Logout => return self.logout(answer, now),
-            Request::Sa => Answer::ok(&self.sas()),
+            Request::Sa => Answer::ok(&self.sas(now)),
             Request::SaAdd(add) => self.add_sas(&add, now).await,
             Request::SaRemove { name } => self.remove_sa(&name).await,
             Request::Sites => Answer::ok(&self.site_list(now)),

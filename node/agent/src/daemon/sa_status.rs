@@ -1,16 +1,21 @@
 //! The answer to `sa`.
 
+use std::time::Instant;
+
 use twinmesh_dataplane::esp::{Limits, Mode, SuiteClass, TrafficSelector};
 use twinmesh_dataplane::{Encapsulation, EspStatus, SaStatus};
 
 use super::agent::Agent;
 use super::manual_sas::state;
 use super::sa_routes::Installed;
-use crate::api::{SaDirection, SaEncapsulation, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass};
+use super::sites::status::seconds_until;
+use crate::api::{
+    SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
+};
 use crate::network::strict_interfaces;
 
 impl Agent {
-    pub(super) fn sas(&self) -> Vec<SaPair> {
+    pub(super) fn sas(&self, now: Instant) -> Vec<SaPair> {
         let Some(plane) = &self.plane else { return Vec::new() };
         let described = |status: EspStatus| {
             let installed = plane.sas.get(&status.name)?;
@@ -21,9 +26,21 @@ impl Agent {
                     .clone()
                     .or_else(|| self.strict_reverse_path(std::slice::from_ref(&status.name)))
             });
-            Some(pair(&status, installed, problem))
+            let ike = (installed.origin == SaOrigin::Ike).then(|| self.ike_of(&status.name, now));
+            Some(pair(&status, installed, problem, ike))
         };
         plane.dataplane.esp_status().into_iter().filter_map(described).collect()
+    }
+
+    fn ike_of(&self, tunnel: &str, now: Instant) -> SaIke {
+        let schedule = self.sites.schedule(tunnel);
+        let (local_id, remote_id) = self.sites.identities(tunnel).unzip();
+        SaIke {
+            local_id,
+            remote_id,
+            rekey_in_s: seconds_until(schedule.rekey, now),
+            expires_in_s: seconds_until(schedule.expiry, now),
+        }
     }
 
     /// The kernel drops ESP of a peer whose own address is routed into the TUN device where it checks strictly that
@@ -56,7 +73,7 @@ fn problem(status: &EspStatus) -> Option<String> {
     ))
 }
 
-fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>) -> SaPair {
+fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>, ike: Option<SaIke>) -> SaPair {
     let parameters = &status.outbound.parameters;
     let texts = |selectors: &[TrafficSelector]| selectors.iter().map(ToString::to_string).collect();
     let inbound = direction(&status.inbound, Some(status.inbound.parameters.replay_window));
@@ -89,6 +106,7 @@ fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>) -> S
         routes: installed.destinations.iter().copied().collect(),
         mtu: status.mtu,
         age_s: status.outbound.age.as_secs(),
+        ike,
         inbound,
         outbound,
     }

@@ -219,3 +219,22 @@ fn a_child_past_its_hard_limit_is_deleted() {
             .all(|reason| { matches!(reason, DeleteReason::Expired | DeleteReason::ByPeer) })
     );
 }
+
+#[test]
+fn what_an_sa_has_before_it_can_be_asked() {
+    let lifetime = Lifetime { jitter: Duration::ZERO, ..Lifetime::of(Duration::from_secs(1_000)) };
+    let mut left = connection();
+    left.lifetime = lifetime;
+    left.children[0].lifetime = Lifetime { rekey: None, ..lifetime };
+    let mut pair = Pair::established(left);
+    let start = pair.start;
+    let after = |moment: Option<std::time::Instant>| moment.map(|at| (at - start).as_secs());
+    let ike = pair.left.engine.ike_schedule(pair.left_ike());
+    assert_eq!((after(ike.rekey), after(ike.expiry)), (Some(1_000), Some(1_100)));
+    let child = pair.left.engine.child_schedule(pair.left_child());
+    assert_eq!((after(child.rekey), after(child.expiry)), (None, Some(1_100)));
+    let gone = pair.left_child();
+    pair.left_does(Command::TerminateChild { child_sa: gone });
+    pair.run_secs(1);
+    assert_eq!(pair.left.engine.child_schedule(gone), twinmesh_ike::Schedule::default());
+}

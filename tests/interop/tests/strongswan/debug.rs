@@ -64,6 +64,13 @@ fn watched(mesh: &Mesh, ike: &str, esp: &str) -> Result<()> {
         "{kinds:?}"
     );
 
+    let sites = mesh.run(NORTH.host, &["twinmesh", "site", "list"])?;
+    let sas = mesh.run(NORTH.host, &["twinmesh", "sa"])?;
+    for part in ["north.example", "south.example", "new keys in"] {
+        ensure!(sites.contains(part) && sas.contains(part), "no {part:?} in\n{sites}{sas}");
+    }
+    ensure!(sites.contains(ike), "{sites}");
+
     let table = |name: &str| std::fs::read_to_string(format!("{keys}/{name}")).context(name.to_owned());
     let (ike_keys, esp_keys) = (table("ikev2_decryption_table")?, table("esp_sa")?);
     ensure!(ike_keys.lines().count() == 1 && esp_keys.lines().count() == 2, "{ike_keys}{esp_keys}");

@@ -76,6 +76,8 @@ JSON (--json): an array of tunnels; fields may be added, none is ever renamed:
   routes         prefixes routed into the TUN device for it
   mtu            longest inner packet in bytes
   age_s          seconds since it was added
+  ike            of a child of a site: { local_id, remote_id, rekey_in_s (null while it is done, or if only the peer
+                 does it), expires_in_s }; else null
   inbound, outbound
     spi            eight hexadecimal digits
     state          as above, of this direction

@@ -1,8 +1,10 @@
 //! SAs for people.
 
-use super::super::status::{age, bytes};
+use super::super::status::{age, bytes, moments};
 use super::super::table;
-use crate::api::{SaDirection, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass};
+use crate::api::{
+    SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
+};
 
 /// Per tunnel a heading, its selectors, and a line for each direction; the lines of all tunnels in one table.
 pub(super) fn page(pairs: &[SaPair]) -> String {
@@ -20,6 +22,7 @@ pub(super) fn page(pairs: &[SaPair]) -> String {
         }
         let mut lines = vec![heading(pair)];
         lines.extend(pair.problem.as_ref().map(|problem| format!("  problem: {problem}")));
+        lines.extend(pair.ike.as_ref().map(|ike| format!("  {}", ike_line(ike))));
         lines.push(format!("  {} === {}", pair.local_ts.join(", "), pair.remote_ts.join(", ")));
         lines.extend(directions.by_ref().take(2).map(str::to_owned));
         for line in lines {
@@ -47,19 +50,35 @@ fn heading(pair: &SaPair) -> String {
     };
     let esn = if pair.esn { " with ESN" } else { "" };
     let local = pair.local.map(|local| format!("{local} → ")).unwrap_or_default();
+    let outside = match pair.encapsulation {
+        SaEncapsulation::Udp => format!("UDP {local}{}", pair.remote),
+        SaEncapsulation::Raw => format!("IP protocol 50 {local}{}", pair.remote.ip()),
+    };
     let follows = if pair.follow_remote { " (follows)" } else { "" };
     let keyed = match pair.origin {
         SaOrigin::Manual => "keyed by hand",
         SaOrigin::Ike => "keyed by IKE",
     };
     format!(
-        "{}: {state} for {}, {mode} mode, {}{class}{esn}, UDP {local}{}{follows}, MTU {}, {keyed}",
+        "{}: {state} for {}, {mode} mode, {}{class}{esn}, {outside}{follows}, MTU {}, {keyed}",
         pair.name,
         age(pair.age_s),
         pair.suite,
-        pair.remote,
         pair.mtu,
     )
+}
+
+/// Whose the tunnel is, and what IKE will do with it.
+fn ike_line(ike: &SaIke) -> String {
+    let ends = match (&ike.local_id, &ike.remote_id) {
+        (Some(local), Some(remote)) => format!("{local} … {remote}"),
+        (None, _) | (_, None) => "its IKE SA is being set up anew".to_owned(),
+    };
+    [Some(ends), moments(ike.rekey_in_s, ike.expires_in_s)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn row(name: &str, sa: &SaDirection) -> Vec<String> {
@@ -108,7 +127,7 @@ mod tests {
             "name": "to-beta", "origin": "manual", "state": "active", "problem": null, "mode": "tunnel",
             "encapsulation": "udp", "suite": "aes128gcm16", "suite_class": "default", "esn": true, "local": null,
             "remote": "198.51.100.2:4500", "follow_remote": false, "local_ts": ["10.1.0.0/16"],
-            "remote_ts": ["10.2.0.0/16", "10.3.0.0/16[tcp/443]"], "routes": ["10.2.0.0/15"], "mtu": 1438, "age_s": 130,
+            "remote_ts": ["10.2.0.0/16", "10.3.0.0/16[tcp/443]"], "routes": ["10.2.0.0/15"], "mtu": 1438, "age_s": 130, "ike": null,
             "inbound": {
                 "spi": "c0000001", "state": "active", "packets": 12, "bytes": 3482, "sequence": 13,
                 "replay_window": 4096, "soft": { "bytes": null, "packets": null, "seconds": 3300 },
@@ -135,6 +154,28 @@ dropped: 3 esp-replayed
   out  d0000001  1 packet    84 B     sequence 1                no limits
 "
         );
+    }
+
+    #[test]
+    fn a_child_of_a_site_has_identities_and_its_next_keys() {
+        let mut pair = pair();
+        pair.origin = SaOrigin::Ike;
+        pair.encapsulation = SaEncapsulation::Raw;
+        pair.ike = Some(SaIke {
+            local_id: Some("gw.example.net".to_owned()),
+            remote_id: Some("branch".to_owned()),
+            rekey_in_s: Some(3_000),
+            expires_in_s: Some(3_360),
+        });
+        let text = page(&[pair.clone()]);
+        let heading = "IP protocol 50 198.51.100.2, MTU 1438, keyed by IKE";
+        assert!(text.lines().next().unwrap().ends_with(heading), "{text}");
+        assert!(
+            text.contains("\n  gw.example.net … branch, new keys in 50 min, else it ends in 56 min\n"),
+            "{text}"
+        );
+        pair.ike = Some(SaIke { local_id: None, remote_id: None, rekey_in_s: None, expires_in_s: None });
+        assert!(page(&[pair]).contains("\n  its IKE SA is being set up anew\n"));
     }
 
     #[test]

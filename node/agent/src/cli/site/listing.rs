@@ -1,6 +1,6 @@
 //! Sites for people.
 
-use super::super::status::{age, bytes};
+use super::super::status::{age, bytes, moments};
 use super::super::table;
 use crate::api::{IkeSaStatus, SiteChildStatus, SiteState, SiteStatus};
 
@@ -27,21 +27,32 @@ fn site(site: &SiteStatus) -> String {
         text.push_str(&format!("  problem: {error}\n"));
     }
     if let Some(sa) = &site.ike_sa {
-        text.push_str(&ike_sa(sa));
+        text.push_str(&ike_sa(sa, remote));
     }
     let rows: Vec<Vec<String>> = site.children.iter().map(child).collect();
     text.push_str(&table(&rows));
     text
 }
 
-fn ike_sa(sa: &IkeSaStatus) -> String {
+/// Who, where, and with which keys.
+fn ike_sa(sa: &IkeSaStatus, remote: &str) -> String {
     let role = if sa.initiator { "begun here" } else { "begun by the peer" };
+    let behind = |nat: bool| if nat { ", behind a NAT" } else { "" };
+    let rekeyed = match sa.rekeyed {
+        0 => String::new(),
+        1 => ", new keys once".to_owned(),
+        count => format!(", new keys {count} times"),
+    };
+    let next = moments(sa.rekey_in_s, sa.expires_in_s).map(|next| format!(", {next}")).unwrap_or_default();
     format!(
-        "  {} … {}, {}, {role} {} ago, SPIs {} {}\n",
+        "  {} ({}{}) … {} ({remote}{})\n  {}, {role} {} ago{rekeyed}{next}, SPIs {} {}\n",
         sa.local_id,
+        sa.local,
+        behind(sa.local_nat),
         sa.remote_id,
+        behind(sa.remote_nat),
         sa.proposal,
-        age(sa.age_s),
+        age(sa.established_s),
         sa.initiator_spi,
         sa.responder_spi
     )
@@ -53,13 +64,16 @@ fn child(child: &SiteChildStatus) -> Vec<String> {
     let (Some(suite), Some(spi_in), Some(spi_out)) = (&child.suite, &child.spi_in, &child.spi_out) else {
         return vec![name, selectors, "no SAs".to_owned(), held_back(child)];
     };
+    let counted = |count: u64, size: u64| format!("{} ({count})", bytes(size));
+    let age = Some(format!("for {}", age(child.age_s.unwrap_or(0))));
+    let next = moments(child.rekey_in_s, child.expires_in_s);
     vec![
         name,
         selectors,
         suite.clone(),
-        format!("in {spi_in} {}", bytes(child.bytes_in)),
-        format!("out {spi_out} {}", bytes(child.bytes_out)),
-        format!("for {}", age(child.age_s.unwrap_or(0))),
+        format!("in {spi_in} {}", counted(child.packets_in, child.bytes_in)),
+        format!("out {spi_out} {}", counted(child.packets_out, child.bytes_out)),
+        [age, next].into_iter().flatten().collect::<Vec<_>>().join(", "),
         held_back(child),
     ]
 }
@@ -88,16 +102,17 @@ mod tests {
             "ike_sa": {
                 "initiator": true, "local": "192.0.2.1:4500", "local_id": "gw.example.net", "remote_id": "branch",
                 "initiator_spi": "0011223344556677", "responder_spi": "8899aabbccddeeff",
-                "proposal": "aes128gcm16-prfsha256-x25519", "local_nat": true, "remote_nat": false, "age_s": 130
+                "proposal": "aes128gcm16-prfsha256-x25519", "local_nat": true, "remote_nat": false, "age_s": 130,
+                "established_s": 15_000, "rekeyed": 1, "rekey_in_s": 12_000, "expires_in_s": 13_500
             },
             "children": [{
                 "name": "lan", "state": "installed", "start": "start", "blocked": 1, "waiting": 0, "sa": "branch-7/lan#1", "spi_in": "c0000001",
                 "spi_out": "d0000001", "suite": "aes128gcm16", "local_ts": ["10.1.0.0/16"],
-                "remote_ts": ["10.2.0.0/16"], "age_s": 65, "packets_in": 3, "packets_out": 4, "bytes_in": 3482,
+                "remote_ts": ["10.2.0.0/16"], "age_s": 65, "rekey_in_s": 3_000, "expires_in_s": 3_360, "packets_in": 3, "packets_out": 4, "bytes_in": 3482,
                 "bytes_out": 84, "rekeyed": 0
             }, {
                 "name": "voice", "state": "none", "start": "trap", "blocked": 12, "waiting": 3, "sa": null, "spi_in": null, "spi_out": null, "suite": null,
-                "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.4.0.0/16"], "age_s": null, "packets_in": 0, "packets_out": 0, "bytes_in": 0,
+                "local_ts": ["10.1.0.0/16"], "remote_ts": ["10.4.0.0/16"], "age_s": null, "rekey_in_s": null, "expires_in_s": null, "packets_in": 0, "packets_out": 0, "bytes_in": 0,
                 "bytes_out": 0, "rekeyed": 0
             }]
         }]))
@@ -110,8 +125,11 @@ mod tests {
             page(&sites()),
             "\
 branch-7: established, peer at 198.51.100.2:4500
-  gw.example.net … branch, aes128gcm16-prfsha256-x25519, begun here 2 min ago, SPIs 0011223344556677 8899aabbccddeeff
-  lan    10.1.0.0/16 === 10.2.0.0/16  aes128gcm16  in c0000001 3.4 KiB                    out d0000001 84 B  for 65 s  1 packet blocked
+  gw.example.net (192.0.2.1:4500, behind a NAT) … branch (198.51.100.2:4500)
+  aes128gcm16-prfsha256-x25519, begun here 4 h ago, new keys once, new keys in 3 h, else it ends in 3 h, \
+SPIs 0011223344556677 8899aabbccddeeff
+  lan    10.1.0.0/16 === 10.2.0.0/16  aes128gcm16  in c0000001 3.4 KiB (3)                out d0000001 84 B (4)  \
+for 65 s, new keys in 50 min, else it ends in 56 min  1 packet blocked
   voice  10.1.0.0/16 === 10.4.0.0/16  no SAs       3 packets waiting, 12 packets blocked
 "
         );

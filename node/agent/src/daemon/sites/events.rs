@@ -70,7 +70,7 @@ impl Agent {
         entry.retry.succeeded();
         entry.child_retry.due = Some(now + CHILD_PATIENCE);
         let (connection, initiator) = (link.connection.clone(), link.initiator);
-        entry.ike_sa = Some(Standing { id: link.ike_sa, since: now, link });
+        entry.ike_sa = Some(Standing { id: link.ike_sa, since: now, established: now, rekeyed: 0, link });
         if initiator {
             self.create_missing(&connection, now);
         }
@@ -84,6 +84,7 @@ impl Agent {
         if let Some(standing) = self.sites.standing(connection, old) {
             standing.id = new;
             standing.since = now;
+            standing.rekeyed += 1;
         }
     }
 

@@ -18,7 +18,7 @@ mod guards;
 mod life;
 mod moves;
 mod requests;
-mod status;
+pub(super) mod status;
 mod trace_text;
 mod traces;
 mod watch;
@@ -90,7 +90,10 @@ struct Entry {
 /// An IKE SA.
 struct Standing {
     id: IkeSaId,
+    /// Since when it has these keys.
     since: Instant,
+    established: Instant,
+    rekeyed: u64,
     link: IkeSaEstablished,
 }
 

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use twinmesh_dataplane::esp::Selectors;
 use twinmesh_dataplane::{EspStatus, GuardStatus};
+use twinmesh_ike::Schedule;
 use twinmesh_ike::config::{Remote, StartAction};
 
 use super::super::agent::Agent;
 use super::children::Child;
 use super::guards::guard_name;
-use super::{Entry, Standing};
+use super::{Entry, Sites, Standing};
 use crate::api::{IkeSaStatus, SiteChildState, SiteChildStatus, SiteStart, SiteState, SiteStatus};
 use crate::site::SiteChild;
 
@@ -48,7 +49,10 @@ impl Agent {
             state,
             last_error: entry.last_error.clone(),
             remote: entry.ike_sa.as_ref().map(|standing| standing.link.remote.to_string()).or(configured),
-            ike_sa: entry.ike_sa.as_ref().map(|standing| ike_sa_status(standing, now)),
+            ike_sa: entry
+                .ike_sa
+                .as_ref()
+                .map(|standing| ike_sa_status(standing, self.sites.engine.ike_schedule(standing.id), now)),
             children: entry
                 .site
                 .children
@@ -58,6 +62,10 @@ impl Agent {
                     let configured = child.guarded(None, entry.site.remote);
                     let status = |tunnel: Option<&EspStatus>| {
                         let mut status = child_status(child, tunnel, &configured);
+                        let schedule =
+                            tunnel.map(|tunnel| self.sites.schedule(&tunnel.name)).unwrap_or_default();
+                        status.rekey_in_s = seconds_until(schedule.rekey, now);
+                        status.expires_in_s = seconds_until(schedule.expiry, now);
                         status.rekeyed = entry.rekeyed.get(child.name()).copied().unwrap_or(0);
                         status.blocked = guard.map_or(0, |guard| guard.dropped);
                         status.waiting = guard.map_or(0, |guard| guard.kept as u64);
@@ -87,8 +95,28 @@ impl Agent {
     }
 }
 
-fn ike_sa_status(standing: &Standing, now: Instant) -> IkeSaStatus {
+impl Sites {
+    /// Of the child behind a tunnel; nothing of a tunnel that is no child.
+    pub(in crate::daemon) fn schedule(&self, tunnel: &str) -> Schedule {
+        let found = self.children.iter().find(|(_, child)| child.tunnel == tunnel);
+        found.map_or_else(Schedule::default, |(id, _)| self.engine.child_schedule(*id))
+    }
+
+    /// Who is at the ends of the IKE SA of a tunnel.
+    pub(in crate::daemon) fn identities(&self, tunnel: &str) -> Option<(String, String)> {
+        let child = self.children.values().find(|child| child.tunnel == tunnel)?;
+        let link = &self.entries.get(&child.connection)?.ike_sa.as_ref()?.link;
+        Some((link.local_identity.clone(), link.remote_identity.clone()))
+    }
+}
+
+pub(in crate::daemon) fn seconds_until(moment: Option<Instant>, now: Instant) -> Option<u64> {
+    moment.map(|moment| moment.saturating_duration_since(now).as_secs())
+}
+
+fn ike_sa_status(standing: &Standing, schedule: Schedule, now: Instant) -> IkeSaStatus {
     let link = &standing.link;
+    let since = |moment: Instant| now.saturating_duration_since(moment).as_secs();
     IkeSaStatus {
         initiator: link.initiator,
         local: link.local.to_string(),
@@ -99,7 +127,11 @@ fn ike_sa_status(standing: &Standing, now: Instant) -> IkeSaStatus {
         proposal: link.proposal.clone(),
         local_nat: link.nat.local,
         remote_nat: link.nat.remote,
-        age_s: now.saturating_duration_since(standing.since).as_secs(),
+        age_s: since(standing.since),
+        established_s: since(standing.established),
+        rekeyed: standing.rekeyed,
+        rekey_in_s: seconds_until(schedule.rekey, now),
+        expires_in_s: seconds_until(schedule.expiry, now),
     }
 }
 
@@ -123,6 +155,8 @@ fn child_status(child: &SiteChild, tunnel: Option<&EspStatus>, configured: &Sele
         local_ts: texts(&selectors.local),
         remote_ts: texts(&selectors.remote),
         age_s: outbound.map(|sa| sa.age.as_secs()),
+        rekey_in_s: None,
+        expires_in_s: None,
         packets_in: inbound.map_or(0, |sa| sa.counters.packets),
         packets_out: outbound.map_or(0, |sa| sa.counters.packets),
         bytes_in: inbound.map_or(0, |sa| sa.counters.bytes),
