@@ -10,6 +10,7 @@ mod child;
 mod credentials;
 mod error;
 mod exchanges;
+mod explain;
 mod file;
 mod secret;
 mod selectors;
@@ -34,7 +35,8 @@ use crate::api::SecretText;
 use crate::sa::destinations_of;
 pub use error::{Problem, SiteFileError};
 use exchanges::Exchanges;
-pub(crate) use selectors::to_esp;
+pub use explain::{Explanation, OtherTraffic};
+pub(crate) use selectors::{to_esp, to_ike};
 use sources::Sources;
 
 /// A site, checked.

@@ -6,6 +6,8 @@ use twinmesh_ike::config::{Childless, EncapsulationPolicy, Lifetime, Narrowing, 
 use super::selectors::to_ike;
 use super::*;
 
+mod properties;
+
 /// A good file.
 const SITE: &str = r#"
 name = "branch-7"
@@ -217,6 +219,49 @@ fn repetitions_fragments_and_childless_ike_sas_are_settings_of_a_site() {
     ] {
         refused(&changed("rekey_time", &format!("{setting}\nrekey_time")), 5, reason);
     }
+}
+
+#[test]
+fn a_check_says_what_a_file_means_and_what_is_doubtful() {
+    let sound = good(SITE).explain(here(), &[]);
+    let page = sound.meaning.join("\n");
+    for words in [
+        "IKEv2 with a peer at 198.51.100.2, UDP port 4500",
+        "this node is gw.example.net and proves it by the pre-shared key",
+        "new keys every 2 h",
+        "10.1.0.0/16 === 10.2.0.0/16, 10.3.0.0/16[6/443]; this node begins; aes128gcm16-x25519",
+        "routed into the TUN device: 10.2.0.0/16, 10.3.0.0/16",
+        "after 30 s of silence",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert_eq!(sound.warnings, Vec::<String>::new());
+
+    let doubtful = changed("rekey_time", "allow_legacy = true\nrekey_time")
+        .replace("aes256-sha256-modp2048", "aes256-sha1-modp1024")
+        .replace("correct horse battery staple, and more of it", "short")
+        .replace("[\"aes128gcm16-x25519\"]", "[\"aes128gcm16\"]")
+        + "[[child]]\nname = \"voice\"\nlocal_ts = [\"10.1.2.0/24\"]\nremote_ts = [\"10.2.2.0/24\"]\n";
+    let elsewhere = |remote: &str| OtherTraffic {
+        name: format!("the site for {remote}"),
+        local: vec![to_ike(&"10.0.0.0/8".parse().unwrap()).unwrap()],
+        remote: vec![to_ike(&remote.parse().unwrap()).unwrap()],
+    };
+    let warnings =
+        good(&doubtful).explain(here(), &[elsewhere("10.3.9.9"), elsewhere("10.9.0.0/16")]).warnings;
+    let said = |words: &str| warnings.iter().filter(|warning| warning.contains(words)).count();
+    assert_eq!(
+        [
+            said("psk: "),
+            said("`aes256-sha1-modp1024` is weak"),
+            said("child `lan`: without a key exchange"),
+            said("child `lan` and child `voice` overlap"),
+            said("child `lan` overlaps with the site for 10.3.9.9"),
+        ],
+        [1; 5],
+        "{warnings:#?}"
+    );
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
 }
 
 #[test]

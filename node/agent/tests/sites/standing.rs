@@ -140,6 +140,25 @@ fn the_first_packet_brings_a_site_up_and_is_not_lost() {
     assert_eq!(wire.leaked(), 0);
 }
 
+#[test]
+fn a_check_changes_nothing_and_knows_the_sites_of_the_daemon() {
+    let lan = Lan::new();
+    let [a, _b] = pair(&lan);
+    let check = |text: &str| {
+        let path = a.folder.path().join("check.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        a.twinmesh(&["site", "check", path.to_str().unwrap()])
+    };
+    let said = |text: &str| String::from_utf8(check(text).stdout).unwrap();
+    assert!(said(&site(1, "", "")).ends_with("nothing to warn of\n"));
+    assert!(shown(&a).is_empty() && !a.has_tun());
+    must_add(&a, &site(1, "start = \"none\"", ""));
+    let other = said(&site(1, "", "").replace("\"peer\"", "\"other\""));
+    assert!(other.contains("child `lan` overlaps with the child `lan` of the site `peer`"), "{other}");
+    assert!(refusal(&check("name = 7")).contains("check.toml:1"));
+}
+
 /// Quick to notice that the peer is dead.
 const IMPATIENT: &str = "dpd_delay = \"1s\"\nretransmission = { first = \"1s\", factor = 1.0, tries = 1 }\n";
 

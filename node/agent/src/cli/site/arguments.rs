@@ -34,6 +34,18 @@ pub(super) enum SiteCommand {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Check a site's file: say what it means and what is doubtful in it, and change nothing
+    ///
+    /// It says in words what would be negotiated, renewed and routed, and warns of weak algorithms and secrets, of
+    /// children without perfect forward secrecy, and of traffic that two children or sites could carry (those of the
+    /// running daemon are looked at, if there is one). Exit status 1 if `site add` would refuse the file; warnings do
+    /// not count.
+    Check {
+        /// The file; `-` for standard input
+        file: PathBuf,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Remove a site for good: tell its peer, take its SAs and routes away, forget its secrets
     ///
     /// Traffic that it protected then goes as it would without it, which may be in plain text. To interrupt it only,

@@ -1,6 +1,7 @@
 //! `twinmesh site`.
 
 mod arguments;
+mod check;
 mod listing;
 mod up;
 
@@ -19,6 +20,7 @@ pub(super) use up::UpError;
 pub(super) fn run(arguments: &SiteArguments) -> Result<(), CommandError> {
     match &arguments.command {
         SiteCommand::Add { file, socket } => add(file, &socket.socket),
+        SiteCommand::Check { file, socket } => check::run(file, &socket.socket),
         SiteCommand::Remove { name, socket } => {
             tell_done(&ask(&socket.socket, &Request::SiteRemove { name: name.clone() })?)
         }
