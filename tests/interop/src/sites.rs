@@ -14,7 +14,7 @@ pub struct Site {
     pub host: &'static str,
     pub inner: Ipv4Addr,
     /// The NAT that it is behind.
-    gateway: Option<&'static str>,
+    pub gateway: Option<&'static str>,
 }
 
 pub const NORTH: Site = Site { host: "north", inner: Ipv4Addr::new(10, 1, 0, 1), gateway: None };

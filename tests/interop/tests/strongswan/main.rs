@@ -4,6 +4,7 @@ mod among_charons;
 mod changes;
 mod debug;
 mod messages;
+mod moves;
 mod ours;
 mod pair;
 mod paths;
