@@ -86,6 +86,35 @@ fn keys_by_hand_are_refused_unless_the_daemon_was_told_to_take_them_and_is_up() 
 }
 
 #[test]
+fn without_udp_the_same_traffic_goes_as_protocol_50_over_both_families() {
+    let lan = Lan::new();
+    let hub = Hub::start(&lan);
+    let [a, b] = pair(&lan, &hub);
+    for (own, node) in [(1, &a), (2, &b)] {
+        let peer = 3 - own;
+        let raw = transport(own)
+            .replace(
+                &format!("\"192.0.2.{peer}:4500\""),
+                &format!("\"192.0.2.{peer}\"\nencapsulation = \"raw\""),
+            )
+            .replace(
+                &format!("\"[2001:db8::{peer}]:4500\""),
+                &format!("\"2001:db8::{peer}\"\nencapsulation = \"raw\""),
+            );
+        node.namespace.must("for each in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $each; done");
+        must_add(node, &raw);
+    }
+    until("an answer through ESP", || a.pings("192.0.2.2").then_some(()));
+    until("an answer through ESP over IPv6", || a.pings("2001:db8::2").then_some(()));
+    for sa in sas(&b) {
+        assert_eq!(sa["encapsulation"], json!("raw"));
+        assert!(sa["inbound"]["packets"].as_u64() > Some(0), "{sa}");
+    }
+    let datagrams = b.status()["datagrams"].clone();
+    assert!(datagrams["esp-raw"].as_u64() >= Some(2) && datagrams["esp"] == json!(0), "{datagrams}");
+}
+
+#[test]
 fn transport_mode_protects_the_outer_addresses_and_leaves_no_rule_behind() {
     let lan = Lan::new();
     let hub = Hub::start(&lan);
