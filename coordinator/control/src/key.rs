@@ -61,26 +61,35 @@ impl FromStr for WireguardKey {
 
 impl Serialize for WireguardKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            serializer.serialize_bytes(&self.0)
-        }
+        serialize(&self.0, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for WireguardKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-        } else {
-            let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
-            array(&bytes).map(Self).map_err(D::Error::custom)
-        }
+        deserialize(deserializer).map(Self)
     }
 }
 
-/// A node's or coordinator's Ed25519 public key: its name on the control channel.
+/// Base64 where people read, else bytes.
+fn serialize<S: Serializer>(key: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() {
+        serializer.serialize_str(&STANDARD.encode(key))
+    } else {
+        serializer.serialize_bytes(key)
+    }
+}
+
+fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let bytes = if deserializer.is_human_readable() {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?
+    } else {
+        serde_bytes::ByteBuf::deserialize(deserializer)?.into_vec()
+    };
+    array(&bytes).map_err(D::Error::custom)
+}
+
+/// A node's or coordinator's Ed25519 public key: its name on the control channel, and a node's name in IKE.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentityKey(pub [u8; 32]);
 
@@ -101,6 +110,18 @@ impl IdentityKey {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
         Fingerprint(bytes)
+    }
+}
+
+impl Serialize for IdentityKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdentityKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize(deserializer).map(Self)
     }
 }
 
@@ -211,6 +232,7 @@ mod tests {
         let json = serde_json::to_string(&key).unwrap();
         assert_eq!(json, format!("\"{key}\""));
         assert_eq!(serde_json::from_str::<WireguardKey>(&json).unwrap(), key);
+        assert!(serde_json::from_str::<WireguardKey>("\"BwcH\"").is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! `Envelope` with the message's kind and body. Unknown kinds and unknown fields are
 //! ignored, so either side may be newer.
 
+mod choice;
 mod frame;
 mod identifier;
 mod key;
@@ -24,6 +25,7 @@ mod open_enum;
 mod tls;
 mod token;
 
+pub use choice::{FEATURE_ESP, Preference, Protocol, Reason, ReasonCode};
 pub use frame::{FrameError, FrameReader, MAX_COORDINATOR_FRAME, MAX_NODE_FRAME, decode, encode};
 pub use identifier::{NodeId, Revision};
 pub use key::{Fingerprint, IdentityKey, IdentityKeyPair, KeyError, WireguardKey};

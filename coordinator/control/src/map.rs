@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
-use crate::{NodeId, Revision, WireguardKey};
+use crate::{IdentityKey, NodeId, Protocol, Reason, Revision, WireguardKey};
 
 open_enum! {
     /// How an endpoint was learnt.
@@ -46,6 +46,15 @@ pub struct Peer {
     pub name: String,
     pub kind: PeerKind,
     pub wireguard_key: WireguardKey,
+    /// What the peer proves itself with in IKE; none of a peer that never speaks to the coordinator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityKey>,
+    /// What carries the traffic between this node and the peer.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Why that protocol.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
     /// Overlay addresses, IPv4 first.
     pub addresses: Vec<IpAddr>,
     /// Inner sources and destinations that belong to the peer; its addresses are among them.

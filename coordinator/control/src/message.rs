@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::map::{Endpoint, MapDelta, NetworkMap};
 use crate::open_enum::open_enum;
-use crate::{NodeId, Revision, TokenSecret, WireguardKey};
+use crate::{NodeId, Preference, Protocol, Revision, TokenSecret, WireguardKey};
 
 /// A message that can be framed: its kind on the wire and its body.
 ///
@@ -94,6 +94,8 @@ pub struct Hello {
     pub version: String,
     #[serde(default)]
     pub features: BTreeSet<String>,
+    #[serde(default)]
+    pub preference: Preference,
     /// The node's present WireGuard key; a new one replaces the old.
     pub wireguard_key: WireguardKey,
     /// Revision of the map on the node's disk; none asks for a snapshot.
@@ -108,6 +110,8 @@ pub struct Enrol {
     pub version: String,
     #[serde(default)]
     pub features: BTreeSet<String>,
+    #[serde(default)]
+    pub preference: Preference,
     pub token: TokenSecret,
     /// Wished host name, one DNS label; the coordinator may give another if it is taken.
     pub hostname: String,
@@ -127,6 +131,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TunnelReport {
     pub peer: NodeId,
+    #[serde(default)]
+    pub protocol: Protocol,
     /// Where the peer's authenticated packets come from.
     pub endpoint: Option<SocketAddr>,
     /// Seconds since the last handshake.

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use proptest::collection::{btree_set, vec};
+use proptest::option;
 use proptest::prelude::*;
 use twinmesh_control::{
     Ack, CoordinatorMessage, Endpoint, EndpointKind, Enrol, Fingerprint, FrameError, FrameReader, Hello,
-    JoinToken, MAX_NODE_FRAME, MapDelta, Network, NetworkMap, NodeId, NodeMessage, OwnNode, Peer, PeerKind,
-    Refusal, Report, Revision, TunnelReport, WireguardKey, decode, encode,
+    IdentityKey, JoinToken, MAX_NODE_FRAME, MapDelta, Network, NetworkMap, NodeId, NodeMessage, OwnNode,
+    Peer, PeerKind, Preference, Protocol, Reason, Refusal, Report, Revision, TunnelReport, WireguardKey,
+    decode, encode,
 };
 
 fn key() -> impl Strategy<Value = WireguardKey> {
@@ -28,12 +30,21 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 }
 
 fn peer() -> impl Strategy<Value = Peer> {
-    (any::<u64>(), "[a-z]{1,12}", key(), vec(any::<IpAddr>(), 0..3), vec(endpoint(), 0..4)).prop_map(
-        |(id, name, wireguard_key, addresses, endpoints)| Peer {
+    let identity = option::of(any::<[u8; 32]>().prop_map(IdentityKey));
+    let choice = ("wireguard|esp|carrier-pigeon", vec("[a-z-]{1,12}", 0..3));
+    let places = (vec(any::<IpAddr>(), 0..3), vec(endpoint(), 0..4));
+    (any::<u64>(), "[a-z]{1,12}", key(), identity, choice, places).prop_map(
+        |(id, name, wireguard_key, identity, (protocol, codes), (addresses, endpoints))| Peer {
             id: NodeId(id),
             name,
             kind: PeerKind::Agent,
             wireguard_key,
+            identity,
+            protocol: Protocol::from(protocol),
+            reasons: codes
+                .into_iter()
+                .map(|code| Reason { code: code.into(), text: "so it is".to_owned() })
+                .collect(),
             allowed_ips: addresses.iter().copied().map(Into::into).collect(),
             addresses,
             endpoints,
@@ -42,39 +53,46 @@ fn peer() -> impl Strategy<Value = Peer> {
     )
 }
 
+fn preference() -> impl Strategy<Value = Preference> {
+    "auto|wireguard|esp|carrier-pigeon".prop_map(Preference::from)
+}
+
 fn features() -> impl Strategy<Value = BTreeSet<String>> {
     btree_set("[a-z]{1,8}", 0..3)
 }
 
 fn node_message() -> impl Strategy<Value = NodeMessage> {
-    let hello = (any::<u16>(), features(), key(), proptest::option::of(any::<u64>())).prop_map(
-        |(protocol, features, wireguard_key, revision)| {
+    let hello = (any::<u16>(), features(), preference(), key(), option::of(any::<u64>())).prop_map(
+        |(protocol, features, preference, wireguard_key, revision)| {
             NodeMessage::Hello(Hello {
                 protocol,
                 version: "1.2.3".to_owned(),
                 features,
+                preference,
                 wireguard_key,
                 revision: revision.map(Revision),
             })
         },
     );
-    let enrol = (any::<u16>(), features(), "[a-z]{1,20}", key()).prop_map(
-        |(protocol, features, hostname, wireguard_key)| {
+    let enrol = (any::<u16>(), features(), preference(), "[a-z]{1,20}", key()).prop_map(
+        |(protocol, features, preference, hostname, wireguard_key)| {
             let token = JoinToken::generate(Fingerprint([1; 32])).unwrap().secret;
             NodeMessage::Enrol(Enrol {
                 protocol,
                 version: "1.2.3".to_owned(),
                 features,
+                preference,
                 token,
                 hostname,
                 wireguard_key,
             })
         },
     );
-    let report = (vec(endpoint(), 0..5), any::<u64>(), proptest::option::of(socket_address())).prop_map(
+    let report = (vec(endpoint(), 0..5), any::<u64>(), option::of(socket_address())).prop_map(
         |(endpoints, number, endpoint)| {
             let tunnel = TunnelReport {
                 peer: NodeId(number),
+                protocol: Protocol::Esp,
                 endpoint,
                 handshake_age: Some(number),
                 received: number,
@@ -212,6 +230,35 @@ fn a_field_of_the_future_is_ignored() {
     ]);
     let message = decode::<NodeMessage>(&frame("ack", &body)).unwrap();
     assert_eq!(message, NodeMessage::Ack(Ack { revision: Revision(7) }));
+}
+
+/// What a program says that knows nothing of a choice of protocols.
+fn map_of(fields: &[(&str, ciborium::Value)]) -> ciborium::Value {
+    ciborium::Value::Map(fields.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
+}
+
+#[test]
+fn an_older_node_wishes_for_nothing_and_an_older_coordinator_means_wireguard() {
+    let key = ciborium::Value::Bytes(vec![7; 32]);
+    let hello =
+        map_of(&[("protocol", 1.into()), ("version", "0.1.0".into()), ("wireguard_key", key.clone())]);
+    let Ok(NodeMessage::Hello(hello)) = decode(&frame("hello", &hello)) else { panic!("no hello") };
+    assert_eq!((hello.preference, hello.features), (Preference::Auto, BTreeSet::new()));
+
+    let nothing = ciborium::Value::Array(vec![]);
+    let peer = map_of(&[
+        ("id", 2.into()),
+        ("name", "beta".into()),
+        ("kind", "agent".into()),
+        ("wireguard_key", key),
+        ("addresses", nothing.clone()),
+        ("allowed_ips", nothing),
+    ]);
+    let delta =
+        map_of(&[("from", 1.into()), ("to", 2.into()), ("changed", ciborium::Value::Array(vec![peer]))]);
+    let Ok(CoordinatorMessage::Delta(delta)) = decode(&frame("delta", &delta)) else { panic!("no delta") };
+    let peer = &delta.changed[0];
+    assert_eq!((&peer.identity, &peer.protocol, peer.reasons.len()), (&None, &Protocol::Wireguard, 0));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! A change is one transaction of the store, then one change in memory; then every connection asks for what
 //! its node has missed. [`serve`] puts the parts together, [`cli`] is the command line.
 
+pub mod choice;
 pub mod cli;
 pub mod clock;
 pub mod control;

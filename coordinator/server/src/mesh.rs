@@ -7,14 +7,14 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Mutex, watch};
-use twinmesh_control::{Endpoint, IdentityKey, NodeId, Revision, TunnelReport, WireguardKey};
+use twinmesh_control::{Endpoint, IdentityKey, NodeId, Revision, TunnelReport};
 
 use crate::clock::now;
 use crate::endpoints::usable;
 use crate::network::{NetworkState, Update};
 use crate::store::{
-    AddPeerError, Enrolled, Enrolment, EnrolmentError, Greeted, NetworkRecord, NewPeer, NodeRecord, Store,
-    StoreError,
+    AddPeerError, Announcement, Enrolled, Enrolment, EnrolmentError, Greeted, NetworkRecord, NewPeer,
+    NodeRecord, Store, StoreError,
 };
 
 /// Tunnels of one node that are kept; an agent reports no more.
@@ -118,45 +118,37 @@ impl Mesh {
     }
 
     /// A node that joined before is back.
-    pub async fn hello(
-        &self,
-        identity: IdentityKey,
-        key: WireguardKey,
-        version: String,
-    ) -> Result<NodeId, HelloError> {
+    pub async fn hello(&self, identity: IdentityKey, said: Announcement) -> Result<NodeId, HelloError> {
         let mesh = self.clone();
-        to_the_end(async move { mesh.hello_now(identity, key, version).await }).await
+        to_the_end(async move { mesh.hello_now(identity, said).await }).await
     }
 
-    async fn hello_now(
-        &self,
-        identity: IdentityKey,
-        key: WireguardKey,
-        version: String,
-    ) -> Result<NodeId, HelloError> {
-        if let Some(id) = self.seen_as_before(&identity, key, &version)? {
+    async fn hello_now(&self, identity: IdentityKey, said: Announcement) -> Result<NodeId, HelloError> {
+        if let Some(id) = self.seen_as_before(&identity, &said)? {
             return Ok(id);
         }
         let _changing = self.0.changing.lock().await;
         let id = self.state().node_of(&identity).ok_or(HelloError::Unknown)?;
-        let same_key = self.state().node(id).is_some_and(|node| node.wireguard_key == key);
-        let greeted = match self.0.store.greet_node(id, key, &version, now()).await {
+        let same_for_peers = self.state().node(id).is_some_and(|node| is_same_for_peers(node, &said));
+        let greeted = match self.0.store.greet_node(id, &said, now()).await {
             // Only a version for people to read is lost: no reason to keep a node from its map.
-            Err(error) if same_key => {
+            Err(error) if same_for_peers => {
                 tracing::warn!(%error, node = %id, "a node's version is not stored");
                 Greeted::Unchanged
             }
             greeted => greeted?,
         };
         let change = |record: &mut NodeRecord| {
-            record.version = Some(version);
+            record.version = Some(said.version);
             record.last_seen_at = Some(now());
-            record.wireguard_key = key;
+            record.wireguard_key = said.wireguard_key;
+            record.preference = said.preference;
+            record.speaks_esp = said.speaks_esp;
         };
         match greeted {
             Greeted::KeyTaken => return Err(HelloError::KeyTaken),
             Greeted::Unchanged => self.state_mut().put_unseen(id, change),
-            Greeted::NewKey(revision) => self.change(id, revision, change),
+            Greeted::Changed(revision) => self.change(id, revision, change),
         }
         Ok(id)
     }
@@ -165,13 +157,13 @@ impl Mesh {
     fn seen_as_before(
         &self,
         identity: &IdentityKey,
-        key: WireguardKey,
-        version: &str,
+        said: &Announcement,
     ) -> Result<Option<NodeId>, HelloError> {
         let mut state = self.state_mut();
         let id = state.node_of(identity).ok_or(HelloError::Unknown)?;
-        let as_before =
-            |node: &NodeRecord| node.wireguard_key == key && node.version.as_deref() == Some(version);
+        let as_before = |node: &NodeRecord| {
+            is_same_for_peers(node, said) && node.version.as_deref() == Some(&said.version)
+        };
         if !state.node(id).is_some_and(as_before) {
             return Ok(None);
         }
@@ -284,6 +276,13 @@ impl Mesh {
         let presences = self.0.presence.read().unwrap_or_else(PoisonError::into_inner);
         presences.get(&id).cloned().unwrap_or_default()
     }
+}
+
+/// Whether no map changes by what the node says of itself.
+fn is_same_for_peers(node: &NodeRecord, said: &Announcement) -> bool {
+    node.wireguard_key == said.wireguard_key
+        && node.preference == said.preference
+        && node.speaks_esp == said.speaks_esp
 }
 
 /// Runs a change to its end even if nobody waits for it any more: a client that hangs up between the store's

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use twinmesh_control::{
-    Endpoint, EndpointKind, Network, NetworkMap, NodeId, OwnNode, Peer, PeerKind, Revision, WireguardKey,
+    Endpoint, EndpointKind, IdentityKey, Network, NetworkMap, NodeId, OwnNode, Peer, PeerKind, Protocol,
+    Revision, WireguardKey,
 };
 
 /// An agent with addresses and a key made from its number.
@@ -13,6 +14,9 @@ pub(crate) fn peer(number: u8) -> Peer {
         name: format!("node-{number}"),
         kind: PeerKind::Agent,
         wireguard_key: WireguardKey([number; 32]),
+        identity: Some(IdentityKey([number; 32])),
+        protocol: Protocol::Wireguard,
+        reasons: Vec::new(),
         addresses: vec![
             format!("100.64.0.{number}").parse().unwrap(),
             format!("fd00:64::{number}").parse().unwrap(),

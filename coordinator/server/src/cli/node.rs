@@ -73,6 +73,7 @@ fn show(node: &NodeView) -> Result<(), CommandError> {
         ("endpoints", list(&endpoints)),
         ("tags", list(&node.tags)),
         ("version", or_dash(node.version.clone())),
+        ("prefers", or_dash(node.preference.clone())),
         ("joined", node.created_at.to_string()),
     ];
     output::text(&rows.iter().map(|(name, value)| format!("{name:<15}{value}\n")).collect::<String>())

@@ -1,10 +1,15 @@
 //! The answers to a node's first message.
 
-use twinmesh_control::{Enrol, Hello, IdentityKey, NodeId, PROTOCOL_VERSION, Refusal, RefusalCode};
+use std::collections::BTreeSet;
+
+use twinmesh_control::{
+    Enrol, FEATURE_ESP, Hello, IdentityKey, NodeId, PROTOCOL_VERSION, Preference, Refusal, RefusalCode,
+    WireguardKey,
+};
 
 use crate::mesh::{HelloError, Mesh};
 use crate::name::check_label;
-use crate::store::{Enrolment, EnrolmentError, StoreError};
+use crate::store::{Announcement, Enrolment, EnrolmentError, StoreError};
 
 /// Bytes of a node's version that are kept.
 const MAX_VERSION: usize = 64;
@@ -12,7 +17,8 @@ const MAX_VERSION: usize = 64;
 /// The answer to `hello`.
 pub(super) async fn greet(mesh: &Mesh, identity: IdentityKey, hello: Hello) -> Result<NodeId, Refusal> {
     check_protocol(hello.protocol)?;
-    mesh.hello(identity, hello.wireguard_key, printable(&hello.version)).await.map_err(|error| {
+    let said = announcement(hello.wireguard_key, &hello.version, hello.preference, &hello.features);
+    mesh.hello(identity, said).await.map_err(|error| {
         let code = match &error {
             HelloError::Unknown => RefusalCode::NodeUnknown,
             HelloError::KeyTaken => RefusalCode::KeyTaken,
@@ -31,8 +37,7 @@ pub(super) async fn admit(mesh: &Mesh, identity: IdentityKey, enrol: Enrol) -> R
         token_hash: enrol.token.hash(),
         hostname,
         identity,
-        wireguard_key: enrol.wireguard_key,
-        version: printable(&enrol.version),
+        said: announcement(enrol.wireguard_key, &enrol.version, enrol.preference, &enrol.features),
     };
     mesh.enrol(enrolment).await.map_err(|error| {
         let code = match &error {
@@ -47,6 +52,25 @@ pub(super) async fn admit(mesh: &Mesh, identity: IdentityKey, enrol: Enrol) -> R
         };
         refusal(code, error.to_string())
     })
+}
+
+fn announcement(
+    wireguard_key: WireguardKey,
+    version: &str,
+    preference: Preference,
+    features: &BTreeSet<String>,
+) -> Announcement {
+    let preference = match preference {
+        // A wish of a later version, that this one cannot fulfil.
+        Preference::Other(_) => Preference::Auto,
+        known @ (Preference::Auto | Preference::Wireguard | Preference::Esp) => known,
+    };
+    Announcement {
+        wireguard_key,
+        version: printable(version),
+        preference,
+        speaks_esp: features.contains(FEATURE_ESP),
+    }
 }
 
 fn check_protocol(protocol: u16) -> Result<(), Refusal> {

@@ -19,6 +19,7 @@ use twinmesh_control::{IdentityKey, MapDelta, Network, NetworkMap, NodeId, OwnNo
 pub use addresses::{host_prefixes, overlay_addresses, random_ula};
 use changes::Changes;
 
+use crate::choice::{Choice, End, PairFacts, choose};
 use crate::store::NodeRecord;
 
 /// Every node of the network at one revision.
@@ -36,6 +37,8 @@ struct Entry {
     record: NodeRecord,
     /// When something changed that the node itself is told about.
     own_changed: Revision,
+    /// When something changed on which the choice of the protocol with each peer rests.
+    edges_changed: Revision,
 }
 
 /// What a node has to be told so that its map is the present one.
@@ -61,7 +64,7 @@ impl NetworkState {
             if let Some(identity) = record.identity {
                 state.identities.insert(identity, record.id);
             }
-            state.nodes.insert(record.id, Entry { record, own_changed: revision });
+            state.nodes.insert(record.id, Entry { record, own_changed: revision, edges_changed: revision });
         }
         state
     }
@@ -102,11 +105,16 @@ impl NetworkState {
             self.identities.insert(identity, record.id);
         }
         let id = record.id;
-        let own_changed = match self.nodes.get(&id) {
+        let before = self.nodes.get(&id);
+        let own_changed = match before {
             Some(entry) if self.own(&entry.record) == self.own(&record) => entry.own_changed,
             Some(_) | None => revision,
         };
-        self.nodes.insert(id, Entry { record, own_changed });
+        let edges_changed = match before {
+            Some(entry) if end(&entry.record) == end(&record) => entry.edges_changed,
+            Some(_) | None => revision,
+        };
+        self.nodes.insert(id, Entry { record, own_changed, edges_changed });
         self.changes.changed(id, revision);
         self.revision = revision;
     }
@@ -139,11 +147,16 @@ impl NetworkState {
             changed: Vec::new(),
             removed: Vec::new(),
         };
+        let all_edges = entry.edges_changed > have;
         for other in changes.filter(|other| *other != id) {
             match self.nodes.get(&other) {
-                Some(other) => delta.changed.push(self.peer(&other.record)),
+                Some(_) if all_edges => {}
+                Some(other) => delta.changed.push(self.peer(&other.record, &entry.record)),
                 None => delta.removed.push(other),
             }
+        }
+        if all_edges {
+            delta.changed.extend(self.peers_of(&entry.record));
         }
         let empty = delta.own.is_none() && delta.changed.is_empty() && delta.removed.is_empty();
         Some(if empty { Update::Nothing } else { Update::Delta(delta) })
@@ -151,13 +164,17 @@ impl NetworkState {
 
     fn snapshot(&self, entry: &Entry) -> NetworkMap {
         let own = &entry.record;
-        let peers = self.nodes().filter(|peer| peer.id != own.id).map(|peer| (peer.id, self.peer(peer)));
+        let peers = self.peers_of(own).map(|peer| (peer.id, peer));
         NetworkMap {
             revision: self.revision,
             network: self.network.clone(),
             own: self.own(own),
             peers: peers.collect(),
         }
+    }
+
+    fn peers_of(&self, own: &NodeRecord) -> impl Iterator<Item = Peer> {
+        self.nodes().filter(|peer| peer.id != own.id).map(|peer| self.peer(peer, own))
     }
 
     fn own(&self, record: &NodeRecord) -> OwnNode {
@@ -169,17 +186,31 @@ impl NetworkState {
         }
     }
 
-    fn peer(&self, record: &NodeRecord) -> Peer {
+    /// As the node `of` sees it.
+    fn peer(&self, record: &NodeRecord, of: &NodeRecord) -> Peer {
         let own = host_prefixes(&self.network, record.host);
+        let Choice { protocol, reasons } = choose(&PairFacts(end(record), end(of)));
         Peer {
             id: record.id,
             name: record.name.clone(),
             kind: record.kind.clone(),
             wireguard_key: record.wireguard_key,
+            identity: record.identity,
+            protocol,
+            reasons,
             addresses: overlay_addresses(&self.network, record.host).to_vec(),
             allowed_ips: own.into_iter().chain(record.prefixes.iter().copied()).collect(),
             endpoints: record.endpoints.clone(),
             tags: record.tags.clone(),
         }
+    }
+}
+
+fn end(record: &NodeRecord) -> End<'_> {
+    End {
+        name: &record.name,
+        kind: &record.kind,
+        preference: &record.preference,
+        speaks_esp: record.speaks_esp,
     }
 }

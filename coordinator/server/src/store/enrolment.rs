@@ -1,12 +1,12 @@
 //! A node joins: token, name, addresses and the node itself in one transaction, all or nothing.
 
 use sqlx::{Sqlite, Transaction};
-use twinmesh_control::{IdentityKey, NodeId, PeerKind, Revision, WireguardKey};
+use twinmesh_control::{IdentityKey, NodeId, PeerKind, Revision};
 
 use super::error::read;
 use super::hosts::take_host;
 use super::network::next_revision;
-use super::nodes::{NodeRecord, insert_tags};
+use super::nodes::{Announcement, NodeRecord, insert_tags};
 use super::tokens::TokenState;
 use super::{Store, StoreError};
 use crate::name::MAX_LABEL;
@@ -22,8 +22,7 @@ pub struct Enrolment {
     /// A DNS label.
     pub hostname: String,
     pub identity: IdentityKey,
-    pub wireguard_key: WireguardKey,
-    pub version: String,
+    pub said: Announcement,
 }
 
 /// A node that has joined.
@@ -72,7 +71,7 @@ impl Store {
     /// [`EnrolmentError`]; then nothing was written.
     pub async fn enrol(&self, enrolment: Enrolment, now: i64) -> Result<Enrolled, EnrolmentError> {
         let mut transaction = self.begin().await?;
-        let (identity, key) = (enrolment.identity.0.as_slice(), enrolment.wireguard_key.0.as_slice());
+        let (identity, key) = (enrolment.identity.0.as_slice(), enrolment.said.wireguard_key.0.as_slice());
         let holders = sqlx::query!(
             "SELECT id, identity_key, wireguard_key FROM node WHERE identity_key = ? OR wireguard_key = ?",
             identity,
@@ -90,14 +89,18 @@ impl Store {
         let tags = use_token(&mut transaction, &enrolment.token_hash, now).await?;
         let name = free_name(&mut transaction, &enrolment.hostname).await?;
         let host = take_host(&mut transaction).await?.ok_or(EnrolmentError::AddressesExhausted)?;
+        let preference = enrolment.said.preference.as_str();
         let id = sqlx::query_scalar!(
-            "INSERT INTO node (name, kind, host, identity_key, wireguard_key, version, created_at, last_seen_at)
-             VALUES (?1, 'agent', ?2, ?3, ?4, ?5, ?6, ?6) RETURNING id",
+            "INSERT INTO node (name, kind, host, identity_key, wireguard_key, version, preference, speaks_esp,
+                               created_at, last_seen_at)
+             VALUES (?1, 'agent', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) RETURNING id",
             name,
             host,
             identity,
             key,
-            enrolment.version,
+            enrolment.said.version,
+            preference,
+            enrolment.said.speaks_esp,
             now
         )
         .fetch_one(&mut *transaction)
@@ -111,8 +114,10 @@ impl Store {
             kind: PeerKind::Agent,
             host,
             identity: Some(enrolment.identity),
-            wireguard_key: enrolment.wireguard_key,
-            version: Some(enrolment.version),
+            wireguard_key: enrolment.said.wireguard_key,
+            version: Some(enrolment.said.version),
+            preference: enrolment.said.preference,
+            speaks_esp: enrolment.said.speaks_esp,
             created_at: now,
             last_seen_at: Some(now),
             tags,

@@ -25,7 +25,7 @@ pub use accounts::Account;
 pub use enrolment::{Enrolled, Enrolment, EnrolmentError};
 pub use error::StoreError;
 pub use network::NetworkRecord;
-pub use nodes::{Greeted, NodeRecord};
+pub use nodes::{Announcement, Greeted, NodeRecord};
 pub use peers::{AddPeerError, NewPeer};
 pub use tokens::{NewToken, Revocation, TokenRecord, TokenState};
 

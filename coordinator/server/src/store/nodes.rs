@@ -4,11 +4,22 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use sqlx::{Sqlite, Transaction};
-use twinmesh_control::{Endpoint, EndpointKind, IdentityKey, NodeId, PeerKind, Revision, WireguardKey};
+use twinmesh_control::{
+    Endpoint, EndpointKind, IdentityKey, NodeId, PeerKind, Preference, Revision, WireguardKey,
+};
 
 use super::error::{parse, read};
 use super::network::next_revision;
 use super::{Store, StoreError};
+
+/// What an agent says of itself in its first message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    pub wireguard_key: WireguardKey,
+    pub version: String,
+    pub preference: Preference,
+    pub speaks_esp: bool,
+}
 
 /// A node as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +34,9 @@ pub struct NodeRecord {
     pub wireguard_key: WireguardKey,
     /// Of the agent's program, as it says.
     pub version: Option<String>,
+    pub preference: Preference,
+    /// Whether it has ESP between nodes, as it says.
+    pub speaks_esp: bool,
     /// Unix time.
     pub created_at: i64,
     /// Unix time when it last was heard of; the stored one may be older by a connection.
@@ -41,7 +55,8 @@ impl Store {
         // One transaction: the four answers belong to one moment.
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
-            "SELECT id, name, kind, host, identity_key, wireguard_key, version, created_at, last_seen_at
+            "SELECT id, name, kind, host, identity_key, wireguard_key, version, preference, speaks_esp,
+                    created_at, last_seen_at
              FROM node ORDER BY id"
         )
         .fetch_all(&mut *transaction)
@@ -57,6 +72,8 @@ impl Store {
                 identity: identity.map(IdentityKey),
                 wireguard_key: WireguardKey(read("WireGuard key", row.wireguard_key)?),
                 version: row.version,
+                preference: Preference::from(row.preference),
+                speaks_esp: row.speaks_esp != 0,
                 created_at: row.created_at,
                 last_seen_at: row.last_seen_at,
                 tags: Vec::new(),
@@ -98,34 +115,38 @@ impl Store {
     }
 
     /// Notes what a node said of itself at its hello. With `Some` if its peers have to learn of it.
-    pub async fn greet_node(
-        &self,
-        id: NodeId,
-        key: WireguardKey,
-        version: &str,
-        now: i64,
-    ) -> Result<Greeted, StoreError> {
+    pub async fn greet_node(&self, id: NodeId, said: &Announcement, now: i64) -> Result<Greeted, StoreError> {
         let row_id = row_id(id);
-        let key = key.0.as_slice();
+        let (key, preference) = (said.wireguard_key.0.as_slice(), said.preference.as_str());
         let mut transaction = self.begin().await?;
-        let holder = sqlx::query_scalar!(r#"SELECT id AS "id!" FROM node WHERE wireguard_key = ?"#, key)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if holder.is_some_and(|holder| holder != row_id) {
+        let holder = sqlx::query!(
+            r#"SELECT id AS "id!", preference, speaks_esp FROM node WHERE wireguard_key = ?"#,
+            key
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if holder.as_ref().is_some_and(|holder| holder.id != row_id) {
             return Ok(Greeted::KeyTaken);
         }
         sqlx::query!(
-            "UPDATE node SET version = ?, last_seen_at = ?, wireguard_key = ? WHERE id = ?",
-            version,
+            "UPDATE node SET version = ?, last_seen_at = ?, wireguard_key = ?, preference = ?, speaks_esp = ?
+             WHERE id = ?",
+            said.version,
             now,
             key,
+            preference,
+            said.speaks_esp,
             row_id
         )
         .execute(&mut *transaction)
         .await?;
-        let greeted = match holder {
-            Some(_) => Greeted::Unchanged,
-            None => Greeted::NewKey(next_revision(&mut transaction).await?),
+        let as_before = holder.is_some_and(|holder| {
+            holder.preference == preference && (holder.speaks_esp != 0) == said.speaks_esp
+        });
+        let greeted = if as_before {
+            Greeted::Unchanged
+        } else {
+            Greeted::Changed(next_revision(&mut transaction).await?)
         };
         transaction.commit().await?;
         Ok(greeted)
@@ -181,7 +202,8 @@ impl Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Greeted {
     Unchanged,
-    NewKey(Revision),
+    /// Its key, or what the choice of a protocol rests on.
+    Changed(Revision),
     /// Another node has that WireGuard key.
     KeyTaken,
 }

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use sqlx::{Sqlite, Transaction};
-use twinmesh_control::{Endpoint, EndpointKind, NodeId, PeerKind, Revision, WireguardKey};
+use twinmesh_control::{Endpoint, EndpointKind, NodeId, PeerKind, Preference, Revision, WireguardKey};
 
 use super::error::read;
 use super::hosts::take_host;
@@ -95,6 +95,8 @@ impl Store {
             identity: None,
             wireguard_key: peer.wireguard_key,
             version: None,
+            preference: Preference::Auto,
+            speaks_esp: false,
             created_at: now,
             last_seen_at: None,
             tags: peer.tags,

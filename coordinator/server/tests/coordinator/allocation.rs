@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use twinmesh_control::{IdentityKey, NodeId, Revision, WireguardKey};
+use twinmesh_control::{IdentityKey, NodeId, Preference, Revision, WireguardKey};
 use twinmesh_coordinator::network::random_ula;
 use twinmesh_coordinator::store::{
-    AddPeerError, Enrolled, Enrolment, EnrolmentError, NewPeer, NewToken, Store,
+    AddPeerError, Announcement, Enrolled, Enrolment, EnrolmentError, NewPeer, NewToken, Store,
 };
 
 const NOW: i64 = 1_767_268_800;
@@ -59,8 +59,12 @@ impl Run {
                     token_hash: [0; 32],
                     hostname: "node".to_owned(),
                     identity: IdentityKey(key),
-                    wireguard_key: WireguardKey(key),
-                    version: "1".to_owned(),
+                    said: Announcement {
+                        wireguard_key: WireguardKey(key),
+                        version: "1".to_owned(),
+                        preference: Preference::Auto,
+                        speaks_esp: true,
+                    },
                 };
                 match self.store.enrol(enrolment, NOW).await {
                     Ok(Enrolled::New { node, revision }) => self.given(node.id, node.host, revision),

@@ -14,5 +14,6 @@ mod enrolment;
 mod frames;
 mod map;
 mod map_model;
+mod protocol_choice;
 mod store_trouble;
 mod support;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::json;
 use twinmesh_control::{
-    CoordinatorMessage, EndpointKind, Leave, NodeId, NodeMessage, RefusalCode, Report, TunnelReport,
-    WireguardKey,
+    CoordinatorMessage, EndpointKind, Leave, NodeId, NodeMessage, Protocol, RefusalCode, Report,
+    TunnelReport, WireguardKey,
 };
 
 use crate::support::{Hub, until};
@@ -178,8 +178,14 @@ async fn an_unmanaged_peer_is_a_delta_for_agents_with_its_key_and_prefixes() {
 async fn tunnels_that_a_node_reports_are_shown_while_it_is_connected() {
     let hub = Hub::start().await;
     let (_alpha, mut alpha) = hub.joined("alpha").await;
-    let tunnel =
-        TunnelReport { peer: NodeId(7), endpoint: None, handshake_age: Some(3), received: 5, sent: 8 };
+    let tunnel = TunnelReport {
+        peer: NodeId(7),
+        protocol: Protocol::Esp,
+        endpoint: None,
+        handshake_age: Some(3),
+        received: 5,
+        sent: 8,
+    };
     alpha.say(NodeMessage::from(Report { endpoints: vec![], tunnels: vec![tunnel; 2_000] })).await;
     let shown = |node: &serde_json::Value| node["tunnels"].as_array().unwrap().len();
     until("the tunnels, of which a thousand are kept", async || {

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use twinmesh_control::{
     Applied, Endpoint, EndpointKind, IdentityKey, MapDelta, MapError, Network, NetworkMap, NodeId, PeerKind,
-    Revision, WireguardKey,
+    Preference, Revision, WireguardKey,
 };
 use twinmesh_coordinator::network::{NetworkState, Update, random_ula};
 use twinmesh_coordinator::store::NodeRecord;
@@ -23,6 +23,8 @@ enum Step {
     Move(prop::sample::Index, u16),
     Rekey(prop::sample::Index, u8),
     Tag(prop::sample::Index, String),
+    /// What a node wishes, and whether it can have it: the choice with each of its peers.
+    Prefer(prop::sample::Index, Preference, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,6 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place(), 1_u16..4).prop_map(|(place, port)| Step::Move(place, port)),
         1 => (place(), any::<u8>()).prop_map(|(place, key)| Step::Rekey(place, key)),
         1 => (place(), "[a-c]").prop_map(|(place, tag)| Step::Tag(place, tag)),
+        2 => (place(), "auto|wireguard|esp", any::<bool>())
+            .prop_map(|(place, wish, can)| Step::Prefer(place, Preference::from(wish), can)),
     ]
 }
 
@@ -46,6 +50,8 @@ fn record(number: u64) -> NodeRecord {
         identity: Some(IdentityKey([byte; 32])),
         wireguard_key: WireguardKey([byte; 32]),
         version: None,
+        preference: Preference::Auto,
+        speaks_esp: true,
         created_at: 0,
         last_seen_at: None,
         tags: vec![],
@@ -99,6 +105,10 @@ impl Run {
                 change(place, &|record| record.wireguard_key = WireguardKey([*key; 32]));
             }
             Step::Tag(place, tag) => change(place, &|record| record.tags = vec![tag.clone()]),
+            Step::Prefer(place, wish, can) => change(place, &|record| {
+                record.preference = wish.clone();
+                record.speaks_esp = *can;
+            }),
         }
         self.note();
     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::json;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use twinmesh_control::{Endpoint, EndpointKind, RefusalCode, Report, TunnelReport, WireguardKey};
+use twinmesh_control::{Endpoint, EndpointKind, Protocol, RefusalCode, Report, TunnelReport, WireguardKey};
 use twinmesh_coordinator::store::{Store, StoreError};
 
 use crate::support::{Hub, Node, Program, until};
@@ -53,7 +53,14 @@ async fn endpoints_that_could_not_be_stored_reach_peers_once_they_can() {
     let mut thief = second_connection(&hub).await;
     execute(&mut thief, "BEGIN IMMEDIATE").await;
     let address = "192.0.2.2:4500".parse().unwrap();
-    let tunnel = TunnelReport { peer: alpha.id, endpoint: None, handshake_age: None, received: 0, sent: 0 };
+    let tunnel = TunnelReport {
+        peer: alpha.id,
+        protocol: Protocol::Wireguard,
+        endpoint: None,
+        handshake_age: None,
+        received: 0,
+        sent: 0,
+    };
     beta.say(Report {
         endpoints: vec![Endpoint { address, kind: EndpointKind::Host }],
         tunnels: vec![tunnel],

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use twinmesh_control::{NetworkMap, Report, TunnelReport};
+use twinmesh_control::{NetworkMap, Protocol, Report, TunnelReport};
 use twinmesh_dataplane::{PeerStatus, PublicKey};
 
 use super::agent::Agent;
@@ -44,6 +44,7 @@ fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>) -> Vec<TunnelReport> {
         .filter_map(|peer| {
             Some(TunnelReport {
                 peer: *ids.get(&peer.public_key)?,
+                protocol: Protocol::Wireguard,
                 endpoint: peer.endpoint,
                 handshake_age: peer.last_handshake.map(|age| age.as_secs()),
                 received: peer.rx_bytes,

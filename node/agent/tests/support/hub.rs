@@ -11,8 +11,8 @@ use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, Mess
 use tokio::sync::{mpsc, oneshot};
 use twinmesh_control::{
     CoordinatorMessage, FrameReader, IdentityKey, IdentityKeyPair, JoinToken, MapDelta, Network, NetworkMap,
-    NodeId, NodeMessage, OwnNode, Peer, PeerKind, Refusal, RefusalCode, Report, Revision, Revoked, Welcome,
-    WireguardKey, encode, peer_identity, server_config,
+    NodeId, NodeMessage, OwnNode, Peer, PeerKind, Protocol, Refusal, RefusalCode, Report, Revision, Revoked,
+    Welcome, WireguardKey, encode, peer_identity, server_config,
 };
 
 use super::Lan;
@@ -144,6 +144,9 @@ impl Members {
             name,
             kind: PeerKind::Agent,
             wireguard_key,
+            identity: Some(identity),
+            protocol: Protocol::Wireguard,
+            reasons: Vec::new(),
             allowed_ips: addresses.iter().copied().map(Into::into).collect(),
             addresses,
             endpoints: Vec::new(),

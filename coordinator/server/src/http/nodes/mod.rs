@@ -46,6 +46,9 @@ pub struct NodeView {
     pub tags: Vec<String>,
     /// Of its program; null for an unmanaged peer.
     pub version: Option<String>,
+    /// What it wishes for its tunnels: `auto`, `wireguard` or `esp`; null for an unmanaged peer.
+    #[schema(example = "auto")]
+    pub preference: Option<String>,
     /// Whether it has a control connection now; null for an unmanaged peer.
     pub connected: Option<bool>,
     #[schema(value_type = String, format = DateTime)]
@@ -70,6 +73,9 @@ pub struct EndpointView {
 pub struct TunnelView {
     /// Id of the node at the other end.
     pub peer: u64,
+    /// `wireguard` or `esp`.
+    #[schema(example = "wireguard")]
+    pub protocol: String,
     #[schema(value_type = Option<String>)]
     pub endpoint: Option<SocketAddr>,
     pub last_handshake_age_s: Option<u64>,
@@ -95,6 +101,7 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
             .collect(),
         tags: node.tags.clone(),
         version: node.version.clone(),
+        preference: node.identity.map(|_| node.preference.to_string()),
         connected: node.identity.map(|_| presence.connections > 0),
         created_at: Time(node.created_at),
         last_seen_at: node.last_seen_at.map(Time),
@@ -103,6 +110,7 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
             .iter()
             .map(|tunnel| TunnelView {
                 peer: tunnel.peer.0,
+                protocol: tunnel.protocol.to_string(),
                 endpoint: tunnel.endpoint,
                 last_handshake_age_s: tunnel.handshake_age,
                 received_bytes: tunnel.received,

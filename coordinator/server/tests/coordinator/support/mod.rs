@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use twinmesh_control::{JoinToken, NodeId};
+use twinmesh_control::{JoinToken, NodeId, Preference};
 use twinmesh_coordinator::serve::{Coordinator, Settings};
 
 pub use api::Api;
@@ -99,8 +99,13 @@ impl Hub {
 
     /// A node that has joined and has its first map.
     pub async fn joined(&self, name: &str) -> (Node, Session) {
+        self.joined_preferring(name, Preference::Auto).await
+    }
+
+    /// The same with a wish from the start.
+    pub async fn joined_preferring(&self, name: &str, preference: Preference) -> (Node, Session) {
         let token = self.token(json!({})).await;
-        let node = Node::new(self, &token);
+        let node = Node::new(self, &token).preferring(preference);
         let session = node.enrolled(&token, name).await;
         (node, session)
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use twinmesh_control::{
-    CoordinatorMessage, Enrol, Fingerprint, FrameReader, Hello, IdentityKeyPair, JoinToken, MapDelta,
-    NetworkMap, NodeId, NodeMessage, PROTOCOL_VERSION, PinnedCoordinator, Refusal, Report, Revision,
-    WireguardKey, client_config, encode,
+    CoordinatorMessage, Enrol, FEATURE_ESP, Fingerprint, FrameReader, Hello, IdentityKeyPair, JoinToken,
+    MapDelta, NetworkMap, NodeId, NodeMessage, PROTOCOL_VERSION, PinnedCoordinator, Preference, Refusal,
+    Report, Revision, WireguardKey, client_config, encode,
 };
 
 use super::{Hub, within};
@@ -17,6 +17,8 @@ use super::{Hub, within};
 pub struct Node {
     pub identity: IdentityKeyPair,
     pub key: WireguardKey,
+    preference: Preference,
+    speaks_esp: bool,
     hub: SocketAddr,
     pin: Fingerprint,
     socket: Endpoint,
@@ -28,12 +30,27 @@ impl Node {
         // Any 32 bytes are a public key here: nobody seals anything with it.
         let key = WireguardKey(identity.public().0);
         let socket = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-        Self { identity, key, hub: hub.control, pin: token.fingerprint, socket }
+        let preference = Preference::Auto;
+        Self { identity, key, preference, speaks_esp: true, hub: hub.control, pin: token.fingerprint, socket }
     }
 
     /// The same node with another WireGuard key.
     pub fn with_key(self, key: WireguardKey) -> Self {
         Self { key, ..self }
+    }
+
+    /// The same node with another wish.
+    pub fn preferring(self, preference: Preference) -> Self {
+        Self { preference, ..self }
+    }
+
+    /// The same node with a version from before ESP between nodes.
+    pub fn older(self) -> Self {
+        Self { speaks_esp: false, ..self }
+    }
+
+    fn features(&self) -> BTreeSet<String> {
+        self.speaks_esp.then(|| FEATURE_ESP.to_owned()).into_iter().collect()
     }
 
     /// The same node after its coordinator has moved to another port.
@@ -70,7 +87,8 @@ impl Node {
         Enrol {
             protocol: PROTOCOL_VERSION,
             version: "1.2.3".to_owned(),
-            features: BTreeSet::new(),
+            features: self.features(),
+            preference: self.preference.clone(),
             token: token.secret.clone(),
             hostname: name.to_owned(),
             wireguard_key: self.key,
@@ -81,7 +99,8 @@ impl Node {
         Hello {
             protocol: PROTOCOL_VERSION,
             version: "1.2.3".to_owned(),
-            features: BTreeSet::new(),
+            features: self.features(),
+            preference: self.preference.clone(),
             wireguard_key: self.key,
             revision,
         }
