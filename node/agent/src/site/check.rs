@@ -131,7 +131,7 @@ fn local(written: &Spanned<String>, remote: Remote) -> Checked<IpAddr> {
         Remote::At(remote) if remote.is_ipv4() != local.is_ipv4() => {
             Err(at(written, sa::Problem::MixedEnds(remote.ip())))
         }
-        Remote::At(_) | Remote::Anywhere => Ok(local),
+        Remote::At(_) | Remote::Anywhere | Remote::Roaming(_) => Ok(local),
     }
 }
 

@@ -116,7 +116,9 @@ fn remote_identity(table: &AuthTable, place: &Spanned<String>, remote: Remote) -
             let text = written.as_ref();
             text.parse().map_err(|error| at(written, Problem::Identity(text.clone(), error)))
         }
-        (None, Remote::At(remote)) => Ok(IdentityPattern::Like(identity_of(remote.ip()))),
+        (None, Remote::At(remote) | Remote::Roaming(remote)) => {
+            Ok(IdentityPattern::Like(identity_of(remote.ip())))
+        }
         (None, Remote::Anywhere) => Err(at(place, Problem::AnyoneAnywhere)),
     }
 }

@@ -71,6 +71,9 @@ pub enum Remote {
     At(SocketAddr),
     /// Wherever it comes from: this node only answers.
     Anywhere,
+    /// Initiations go there; as responder, and when it moves, whoever proves to be the peer may be anywhere. For a peer
+    /// that a key alone tells from others, as between two nodes of one mesh.
+    Roaming(SocketAddr),
 }
 
 /// How many IKE SAs of a connection may stand with one authenticated peer.
@@ -164,7 +167,15 @@ impl Remote {
     pub fn allows(&self, address: IpAddr) -> bool {
         match self {
             Self::At(remote) => remote.ip() == address,
-            Self::Anywhere => true,
+            Self::Anywhere | Self::Roaming(_) => true,
+        }
+    }
+
+    /// Where initiations go.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::At(remote) | Self::Roaming(remote) => Some(*remote),
+            Self::Anywhere => None,
         }
     }
 }
@@ -274,5 +285,8 @@ mod tests {
         assert!(remote.allows("192.0.2.1".parse().unwrap()));
         assert!(!remote.allows("192.0.2.2".parse().unwrap()));
         assert!(Remote::Anywhere.allows("192.0.2.2".parse().unwrap()));
+        let roaming = Remote::Roaming("192.0.2.1:4500".parse().unwrap());
+        assert!(roaming.allows("192.0.2.2".parse().unwrap()));
+        assert_eq!(roaming.address(), remote.address());
     }
 }

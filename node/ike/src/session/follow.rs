@@ -5,6 +5,7 @@ use super::core::Core;
 use super::established::Established;
 use super::task::Task;
 use super::{Phase, mobike};
+use crate::config::Remote;
 
 /// What kind of message came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,13 @@ pub(super) enum Kind {
     Response {
         slow: bool,
     },
+}
+
+impl Established {
+    /// The peer may be anywhere at any time, with or without a NAT.
+    fn is_roaming(&self) -> bool {
+        matches!(self.connection.remote, Remote::Roaming(_))
+    }
 }
 
 impl Core {
@@ -30,7 +38,7 @@ impl Core {
                     mobike::answered_from(established, self, ctx, path);
                 }
             }
-            Phase::Established(established) if self.between.nat.remote => {
+            Phase::Established(established) if self.between.nat.remote || established.is_roaming() => {
                 self.follow(ctx, path, kind, established);
             }
             Phase::InitSent(_)

@@ -18,7 +18,7 @@ use super::wanted::Wanted;
 use super::window::{Answers, Requests};
 use super::{Phase, Session};
 use crate::auth::SignatureHashes;
-use crate::config::{Childless, ConnectionConfig, KeyExchanges, Remote, check_answer};
+use crate::config::{Childless, ConnectionConfig, KeyExchanges, check_answer};
 use crate::crypto::{Group, KeyExchange, Role, SkeySeed};
 use crate::error::IkeError;
 use crate::output::Encapsulation;
@@ -45,7 +45,7 @@ pub(crate) fn initiate(
     connection: Arc<ConnectionConfig>,
     children: Vec<Wanted>,
 ) -> Result<Session, IkeError> {
-    let Remote::At(remote) = connection.remote else { return Err(IkeError::NoRemoteAddress) };
+    let remote = connection.remote.address().ok_or(IkeError::NoRemoteAddress)?;
     let group = first_group(&connection)?;
     let path = Path { local: connection.local, remote };
     let core = Core {

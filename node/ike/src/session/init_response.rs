@@ -123,7 +123,7 @@ fn candidates(ctx: &Context<'_>, path: Path) -> Vec<Arc<ConnectionConfig>> {
             && (local.is_unspecified() || path.local.ip().is_unspecified() || local == path.local.ip())
     };
     let mut found: Vec<_> = ctx.shared.connections.values().filter(here).cloned().collect();
-    found.sort_by_key(|connection| connection.remote == Remote::Anywhere);
+    found.sort_by_key(|connection| !matches!(connection.remote, Remote::At(_)));
     found
 }
 

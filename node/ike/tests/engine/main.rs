@@ -25,6 +25,8 @@ mod postquantum;
 #[cfg(test)]
 mod rekey;
 #[cfg(test)]
+mod roaming;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod selectors;

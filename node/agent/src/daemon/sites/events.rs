@@ -131,7 +131,8 @@ impl Sites {
     pub(super) fn concerned(&mut self, failed: &Failed) -> Option<(&Arc<str>, &mut Entry)> {
         let lives_there = |entry: &Entry| match entry.site.remote {
             Remote::At(remote) => remote.ip() == failed.remote.ip() && entry.ike_sa.is_none(),
-            Remote::Anywhere => false,
+            // They may be anywhere.
+            Remote::Anywhere | Remote::Roaming(_) => false,
         };
         self.entries.iter_mut().find(|(name, entry)| match &failed.connection {
             Some(connection) => connection == *name,

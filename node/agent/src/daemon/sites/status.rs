@@ -40,10 +40,7 @@ impl Agent {
             (None, None) if calls => SiteState::Trapped,
             (None, None) => SiteState::Waiting,
         };
-        let configured = match entry.site.remote {
-            Remote::At(remote) => Some(remote.to_string()),
-            Remote::Anywhere => None,
-        };
+        let configured = entry.site.remote.address().map(|remote| remote.to_string());
         SiteStatus {
             name: name.to_string(),
             state,
