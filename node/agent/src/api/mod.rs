@@ -29,7 +29,7 @@ pub use status::{
 };
 
 use serde::{Deserialize, Serialize};
-use twinmesh_control::NodeId;
+use twinmesh_control::{NodeId, Preference};
 use zeroize::Zeroizing;
 
 /// No request is longer, tokens and files included.
@@ -109,6 +109,9 @@ pub struct Up {
     pub token: Option<String>,
     #[serde(default)]
     pub hostname: Option<String>,
+    /// What to wish for the tunnels to other agents; without it the last wish stands.
+    #[serde(default)]
+    pub prefer: Option<Preference>,
     pub timeout_seconds: u64,
 }
 
@@ -118,6 +121,7 @@ impl std::fmt::Debug for Up {
         f.debug_struct("Up")
             .field("coordinator", &self.coordinator)
             .field("hostname", &self.hostname)
+            .field("prefer", &self.prefer)
             .field("timeout_seconds", &self.timeout_seconds)
             .finish_non_exhaustive()
     }
@@ -181,9 +185,10 @@ mod tests {
     }
 
     fn requests() -> impl Strategy<Value = Request> {
-        let up = (words(), words(), words(), any::<u64>()).prop_map(
-            |(coordinator, token, hostname, timeout_seconds)| {
-                Request::Up(Up { coordinator, token, hostname, timeout_seconds })
+        let up = (words(), words(), words(), words(), any::<u64>()).prop_map(
+            |(coordinator, token, hostname, prefer, timeout_seconds)| {
+                let prefer = prefer.map(Preference::from);
+                Request::Up(Up { coordinator, token, hostname, prefer, timeout_seconds })
             },
         );
         prop_oneof![
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn fields_of_a_newer_client_are_ignored() {
-        let line = br#"{"request":"up","timeout_seconds":5,"prefer":"esp"}"#;
+        let line = br#"{"request":"up","timeout_seconds":5,"colour":"red"}"#;
         assert_eq!(
             Request::from_line(line).unwrap(),
             Request::Up(Up { timeout_seconds: 5, ..Up::default() })

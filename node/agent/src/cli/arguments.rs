@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use twinmesh_control::Preference;
 
 use super::debug::DebugArguments;
 use super::sa::SaArguments;
@@ -160,6 +162,7 @@ Examples:
   twinmesh up --coordinator '[2001:db8::1]:7443' --token tmjoin-AZ… --hostname alpha
   twinmesh up
   twinmesh up --coordinator new-hub.example.net    the same coordinator at a new address
+  twinmesh up --prefer esp                         ask for ESP with all peers that can have it
   twinmesh up --site branch-7.toml                 an IPsec tunnel to somebody else's router")]
 pub(super) struct UpArguments {
     /// The coordinator; port 7443 if none is given
@@ -171,8 +174,12 @@ pub(super) struct UpArguments {
     /// Name of this node in the mesh; the machine's host name if none is given
     #[arg(long, value_name = "NAME", requires = "token")]
     pub(super) hostname: Option<String>,
+    /// What to wish for the tunnels to other agents: WireGuard, whatever they wish, or ESP where they can have it
+    /// and do not insist on WireGuard; it stays so until another wish
+    #[arg(long, value_name = "PROTOCOL", value_parser = preference())]
+    pub(super) prefer: Option<Preference>,
     /// A site that speaks IKEv2, in a TOML file, instead of a network: the same as `twinmesh site add FILE`
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["coordinator", "token", "hostname"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["coordinator", "token", "hostname", "prefer"])]
     pub(super) site: Option<PathBuf>,
     /// How long to try, such as 30s or 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
@@ -237,6 +244,10 @@ JSON (--json); fields may be added, none is ever renamed:
   drops         { reason: dropped packets }
   workers       threads that carry traffic
   memory_kib    resident memory of the daemon, or null";
+
+fn preference() -> impl TypedValueParser<Value = Preference> {
+    PossibleValuesParser::new(["auto", "wireguard", "esp"]).map(Preference::from)
+}
 
 fn parse_time(text: &str) -> Result<Duration, String> {
     let error = || format!("`{text}` is no time: write it as 30s, 2m or 1h");

@@ -23,6 +23,7 @@ pub(super) fn run(arguments: UpArguments) -> Result<(), CommandError> {
         coordinator: arguments.coordinator,
         token: arguments.token,
         hostname: arguments.hostname,
+        prefer: arguments.prefer,
         timeout_seconds: arguments.timeout.as_secs(),
     });
     let done: UpDone = api::request(&arguments.socket.socket, &request, arguments.timeout + GRACE)?;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use twinmesh_control::{
     Ack, Applied, CoordinatorMessage, Enrol, Hello, Leave, MapDelta, NetworkMap, NodeId, NodeMessage,
-    PROTOCOL_VERSION, Refusal, RefusalCode, Revision, TokenSecret, Welcome, WireguardKey,
+    PROTOCOL_VERSION, Preference, Refusal, RefusalCode, Revision, TokenSecret, Welcome, WireguardKey,
 };
 
 use super::Backoff;
@@ -118,6 +118,7 @@ enum Phase {
 pub struct Session {
     version: String,
     wireguard_key: WireguardKey,
+    preference: Preference,
     greeting: Greeting,
     phase: Phase,
     backoff: Backoff,
@@ -136,12 +137,14 @@ impl Session {
     pub fn new(
         greeting: Greeting,
         wireguard_key: WireguardKey,
+        preference: Preference,
         version: &str,
         random: fastrand::Rng,
     ) -> Self {
         Self {
             version: version.to_owned(),
             wireguard_key,
+            preference,
             greeting,
             phase: Phase::Connecting,
             backoff: Backoff::new(random),
@@ -204,6 +207,7 @@ impl Session {
                 protocol: PROTOCOL_VERSION,
                 version: self.version.clone(),
                 features: BTreeSet::default(),
+                preference: self.preference.clone(),
                 wireguard_key: self.wireguard_key,
                 revision: have.filter(|_| !self.snapshot_wanted),
             }),
@@ -211,6 +215,7 @@ impl Session {
                 protocol: PROTOCOL_VERSION,
                 version: self.version.clone(),
                 features: BTreeSet::default(),
+                preference: self.preference.clone(),
                 token: token.clone(),
                 hostname: hostname.clone(),
                 wireguard_key: self.wireguard_key,

@@ -113,7 +113,7 @@ impl Agent {
                 self.plane_failed(&error, now);
             }
             if let Some(coordinator) = coordinator {
-                self.open_session(coordinator, Greeting::Hello);
+                self.open_session(coordinator, Greeting::Hello, self.stored.config.preference.clone());
             }
         } else if let Err(error) = Plane::rehearse(&self.settings)
             && is_lasting(&error)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::gethostname;
 use tokio::sync::oneshot;
-use twinmesh_control::JoinToken;
+use twinmesh_control::{JoinToken, Preference};
 
 use super::agent::{Agent, whole};
 use super::pending::{JOIN, Pending, What};
@@ -41,6 +41,7 @@ impl Agent {
         let timeout = Duration::from_secs(up.timeout_seconds).min(LONGEST_TIMEOUT);
         let address = up.coordinator.as_deref().map(str::parse).transpose();
         let address = address.map_err(|error: crate::control::AddressError| error.to_string())?;
+        let preference = up.prefer.unwrap_or_else(|| self.stored.config.preference.clone());
         match (self.stored.config.coordinator.clone(), up.token) {
             (Some(_), None) if self.stored.config.removed.is_some() => {
                 Err(format!("this node was removed from the network: to come back, {JOIN}"))
@@ -51,7 +52,7 @@ impl Agent {
                     coordinator.address = address;
                     moved
                 });
-                self.begin_again(coordinator, moved, timeout, now).await
+                self.begin_again(coordinator, preference, moved, timeout, now).await
             }
             (Some(coordinator), Some(_)) if self.stored.config.removed.is_none() => Err(format!(
                 "this node already belongs to a network (its coordinator is {}): `twinmesh up` brings it up; to \
@@ -66,7 +67,14 @@ impl Agent {
                     token.parse().map_err(|error: twinmesh_control::TokenError| error.to_string())?;
                 let hostname = up.hostname.unwrap_or_else(own_hostname);
                 let coordinator = Coordinator { address, fingerprint: token.fingerprint };
-                self.begin_enrolment(coordinator, &token, hostname, timeout, now).await
+                let config = Config {
+                    coordinator: Some(coordinator),
+                    hostname: Some(hostname),
+                    preference,
+                    wanted: Wanted::Up,
+                    removed: None,
+                };
+                self.begin_enrolment(config, &token, timeout, now).await
             }
             (None, None) => Err(format!("this node belongs to no network yet: {JOIN}")),
         }
@@ -74,9 +82,8 @@ impl Agent {
 
     async fn begin_enrolment(
         &mut self,
-        coordinator: Coordinator,
+        config: Config,
         token: &JoinToken,
-        hostname: String,
         timeout: Duration,
         now: Instant,
     ) -> Result<Begun, String> {
@@ -89,38 +96,40 @@ impl Agent {
         self.wake_sites();
         // Likewise a missing TUN device.
         self.start_plane().await.map_err(|error| whole(&error))?;
-        let config = Config {
-            coordinator: Some(coordinator.clone()),
-            hostname: Some(hostname.clone()),
-            wanted: Wanted::Up,
-            removed: None,
-        };
-        self.open_session(coordinator, Greeting::Enrol { token: token.secret.clone(), hostname });
+        let hostname = config.hostname.clone().unwrap_or_default();
+        if let Some(coordinator) = config.coordinator.clone() {
+            let greeting = Greeting::Enrol { token: token.secret.clone(), hostname };
+            self.open_session(coordinator, greeting, config.preference.clone());
+        }
         Ok(Begun::Waiting { what: What::Enrolling(config), until: now + timeout, timeout })
     }
 
     async fn begin_again(
         &mut self,
         coordinator: Coordinator,
+        preference: Preference,
         moved: bool,
         timeout: Duration,
         now: Instant,
     ) -> Result<Begun, String> {
-        let was_up = self.plane.is_some() && self.session.is_some() && !moved;
+        // A wish is said in the greeting.
+        let greets_again = moved || preference != self.stored.config.preference;
+        let was_up = self.plane.is_some() && self.session.is_some() && !greets_again;
         self.wake_sites();
         self.start_plane().await.map_err(|error| whole(&error))?;
         let config = Config {
             coordinator: Some(coordinator.clone()),
+            preference: preference.clone(),
             wanted: Wanted::Up,
             ..self.stored.config.clone()
         };
         self.folder.store_config(&config).map_err(|error| error.to_string())?;
         self.stored.config = config;
-        if moved {
+        if greets_again {
             self.close_session();
         }
         if self.session.is_none() {
-            self.open_session(coordinator, Greeting::Hello);
+            self.open_session(coordinator, Greeting::Hello, preference);
         }
         if was_up && let Some(done) = self.up_done(UpHow::AlreadyUp) {
             return Ok(Begun::Done(done));

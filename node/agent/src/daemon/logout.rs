@@ -60,7 +60,7 @@ impl Agent {
         }
         self.stop_plane();
         if self.session.is_none() {
-            self.open_session(coordinator, Greeting::Hello);
+            self.open_session(coordinator, Greeting::Hello, self.stored.config.preference.clone());
         }
         if let Some(session) = self.session.as_mut() {
             session.leave(now);

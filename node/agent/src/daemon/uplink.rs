@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use twinmesh_control::{Welcome, WireguardKey};
+use twinmesh_control::{Preference, Welcome, WireguardKey};
 
 use super::agent::Agent;
 use crate::control::{Connection, Event, Greeting, MapChange, Output, Session, Target};
@@ -108,10 +108,15 @@ impl Agent {
         self.pending_removed();
     }
 
-    pub(super) fn open_session(&mut self, coordinator: Coordinator, greeting: Greeting) {
+    pub(super) fn open_session(
+        &mut self,
+        coordinator: Coordinator,
+        greeting: Greeting,
+        preference: Preference,
+    ) {
         let key = WireguardKey(self.stored.wireguard.public_key().0);
         let jitter = fastrand::Rng::new();
-        self.session = Some(Session::new(greeting, key, env!("CARGO_PKG_VERSION"), jitter));
+        self.session = Some(Session::new(greeting, key, preference, env!("CARGO_PKG_VERSION"), jitter));
         self.coordinator = Some(coordinator);
         self.link = Link::default();
     }

@@ -1,7 +1,7 @@
 //! The `config` file: what this node was told by its administrator.
 
 use serde::{Deserialize, Serialize};
-use twinmesh_control::Fingerprint;
+use twinmesh_control::{Fingerprint, Preference};
 
 use crate::control::CoordinatorAddress;
 
@@ -31,6 +31,9 @@ pub struct Config {
     /// Host name that the administrator asked for.
     #[serde(default)]
     pub hostname: Option<String>,
+    /// What the administrator wishes for the tunnels to other agents.
+    #[serde(default)]
+    pub preference: Preference,
     #[serde(default)]
     pub wanted: Wanted,
     /// Why the coordinator removed this node, if it did.

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use twinmesh_control::{
-    CoordinatorMessage, Fingerprint, JoinToken, MapDelta, NetworkMap, NodeId, NodeMessage, Refusal,
-    RefusalCode, Revision, Revoked, Welcome, WireguardKey,
+    CoordinatorMessage, Fingerprint, JoinToken, MapDelta, NetworkMap, NodeId, NodeMessage, Preference,
+    Refusal, RefusalCode, Revision, Revoked, Welcome, WireguardKey,
 };
 
 use super::*;
@@ -17,7 +17,13 @@ struct Node {
 
 impl Node {
     fn new(greeting: Greeting) -> Self {
-        let session = Session::new(greeting, WireguardKey([1; 32]), "0.1.0", fastrand::Rng::with_seed(1));
+        let session = Session::new(
+            greeting,
+            WireguardKey([1; 32]),
+            Preference::Esp,
+            "0.1.0",
+            fastrand::Rng::with_seed(1),
+        );
         let mut node = Self { session, now: Instant::now(), map: Some(map(5, [peer(2)])) };
         assert_eq!(node.outputs(), [Output::Connect]);
         node
@@ -94,6 +100,18 @@ fn delta(from: u64, to: u64) -> MapDelta {
 fn revision_of(message: &NodeMessage) -> Option<Revision> {
     let NodeMessage::Hello(hello) = message else { panic!("{message:?}") };
     hello.revision
+}
+
+#[test]
+fn each_greeting_says_what_this_node_can_and_wishes() {
+    let said = |message: NodeMessage| match message {
+        NodeMessage::Hello(hello) => (hello.features, hello.preference),
+        NodeMessage::Enrol(enrol) => (enrol.features, enrol.preference),
+        other => panic!("{other:?}"),
+    };
+    let expected = (BTreeSet::new(), Preference::Esp);
+    assert_eq!(said(Node::new(Greeting::Hello).connects()), expected);
+    assert_eq!(said(Node::enrolling().connects()), expected);
 }
 
 #[test]
