@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use twinmesh_control::{Endpoint, NodeId, PeerKind, Revision};
+use twinmesh_control::{Endpoint, NodeId, PeerKind, Preference, Reason, Revision};
 
 /// What the node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Status {
     pub endpoints: Vec<Endpoint>,
     /// `null` until STUN has answered.
     pub behind_nat: Option<bool>,
+    /// What this node wishes for its tunnels: `auto`, `wireguard` or `esp`.
+    #[serde(default)]
+    pub preference: Preference,
     pub peers: Vec<PeerStatus>,
     /// Received datagrams by kind, since the data plane started.
     pub datagrams: BTreeMap<String, u64>,
@@ -103,8 +106,14 @@ pub struct PeerStatus {
     pub kind: PeerKind,
     pub addresses: Vec<IpAddr>,
     pub allowed_ips: Vec<IpNet>,
-    /// Always `wireguard` for now.
+    /// `wireguard` or `esp`.
     pub protocol: String,
+    /// Why the coordinator chose it.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
+    /// Why the tunnel does not stand, or what last failed; of ESP only.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// Where the peer's authenticated packets come from.
     pub endpoint: Option<SocketAddr>,
     pub state: PeerActivity,

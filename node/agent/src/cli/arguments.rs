@@ -237,9 +237,12 @@ JSON (--json); fields may be added, none is ever renamed:
   port          UDP port of the tunnels, or null
   endpoints     [{ address, kind }]: where others may reach it; kind: host | reflexive | configured
   behind_nat    true | false | null (not known yet)
-  peers         [{ id, name, kind (agent | unmanaged), addresses, allowed_ips, protocol, endpoint,
+  preference    auto | wireguard | esp: what `up --prefer` asked for
+  peers         [{ id, name, kind (agent | unmanaged), addresses, allowed_ips,
+                   protocol (wireguard | esp), reasons [{ code, text }], problem (or null), endpoint,
                    state (active | connecting | idle), last_handshake_age_s,
                    rx_bytes, tx_bytes, rx_packets, tx_packets }]
+                  a reason's code: default | prefers-esp | prefers-wireguard | no-esp | unmanaged-peer
   datagrams     { kind: received } since the tunnels came up
   drops         { reason: dropped packets }
   workers       threads that carry traffic

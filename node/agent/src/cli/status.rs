@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{CommandError, ask, print, print_json, table};
-use crate::api::{CoordinatorStatus, PeerActivity, Request, State, Status};
+use twinmesh_control::ReasonCode;
+
+use crate::api::{CoordinatorStatus, PeerActivity, PeerStatus, Request, State, Status};
 
 const REFRESH: Duration = Duration::from_secs(1);
 /// ANSI: cursor to the top left, erase the screen.
@@ -113,7 +115,7 @@ fn peers(status: &Status) -> String {
     if status.peers.is_empty() {
         return "No peers yet.\n".to_owned();
     }
-    let heading = ["PEER", "ADDRESS", "TUNNEL", "ENDPOINT", "LAST HANDSHAKE", "RECEIVED", "SENT"];
+    let heading = ["PEER", "ADDRESS", "PROTOCOL", "TUNNEL", "ENDPOINT", "LAST HANDSHAKE", "RECEIVED", "SENT"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for peer in &status.peers {
         let tunnel = match peer.state {
@@ -124,6 +126,7 @@ fn peers(status: &Status) -> String {
         rows.push(vec![
             peer.name.clone(),
             peer.addresses.first().map(ToString::to_string).unwrap_or_default(),
+            peer.protocol.clone(),
             tunnel.to_owned(),
             peer.endpoint.map_or_else(|| "-".to_owned(), |endpoint| endpoint.to_string()),
             peer.last_handshake_age_s
@@ -132,7 +135,23 @@ fn peers(status: &Status) -> String {
             bytes(peer.tx_bytes),
         ]);
     }
-    table(&rows)
+    let mut text = table(&rows);
+    let remarks: Vec<String> = status.peers.iter().flat_map(remarks).collect();
+    if !remarks.is_empty() {
+        text.push('\n');
+        text.push_str(&remarks.concat());
+    }
+    text
+}
+
+/// Why a peer's protocol is not the default, and what is wrong with its tunnel.
+fn remarks(peer: &PeerStatus) -> Vec<String> {
+    let reasons = peer.reasons.iter().filter(|reason| reason.code != ReasonCode::Default);
+    let reasons: Vec<&str> = reasons.map(|reason| reason.text.as_str()).collect();
+    let why = (!reasons.is_empty())
+        .then(|| format!("{}: {}, since {}\n", peer.name, peer.protocol, reasons.join(" and ")));
+    let problem = peer.problem.as_ref().map(|problem| format!("{}: {problem}\n", peer.name));
+    why.into_iter().chain(problem).collect()
 }
 
 pub(super) fn age(seconds: u64) -> String {
@@ -183,11 +202,13 @@ mod tests {
             "coordinator": { "address": "hub:7443", "connected": true, "since": 1000, "last_error": null },
             "revision": 5, "tun": { "name": "twinmesh0", "mtu": 1420 }, "port": 4500,
             "endpoints": [{ "address": "192.0.2.1:4500", "kind": "host" }], "behind_nat": false,
+            "preference": "auto",
             "peers": [{
                 "id": 2, "name": "beta", "kind": "agent", "addresses": ["100.64.0.2"],
                 "allowed_ips": ["100.64.0.2/32"], "protocol": "wireguard", "endpoint": "198.51.100.2:4500",
                 "state": "active", "last_handshake_age_s": 130, "rx_bytes": 2048, "tx_bytes": 12,
-                "rx_packets": 2, "tx_packets": 1
+                "rx_packets": 2, "tx_packets": 1, "problem": null,
+                "reasons": [{ "code": "default", "text": "WireGuard is the default between agents" }]
             }],
             "datagrams": { "wireguard": 9 }, "drops": { "source": 3, "replay": 0 }, "workers": 2, "memory_kib": 9000
         }))
@@ -215,6 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn the_page_says_why_a_protocol_is_not_the_default_and_what_is_wrong() {
+        let mut status = status("running");
+        assert!(!page(&status, 0).contains("since"), "{}", page(&status, 0));
+        let peer = &mut status.peers[0];
+        peer.protocol = "esp".to_owned();
+        peer.reasons[0].code = ReasonCode::PrefersEsp;
+        peer.reasons[0].text = "beta asks for ESP".to_owned();
+        peer.problem = Some("no answer".to_owned());
+        let page = page(&status, 0);
+        assert!(page.contains("beta: esp, since beta asks for ESP\nbeta: no answer\n"), "{page}");
+    }
+
+    #[test]
     fn a_node_that_has_not_joined_is_told_how() {
         assert!(page(&status("needs-login"), 0).contains("twinmesh up --coordinator"));
     }
@@ -225,6 +259,7 @@ mod tests {
         assert_eq!(json["state"], "removed");
         assert_eq!(json["endpoints"][0]["kind"], "host");
         assert_eq!(json["peers"][0]["state"], "active");
+        assert_eq!(json["peers"][0]["reasons"][0]["code"], "default");
         assert_eq!(json["peers"][0]["last_handshake_age_s"], 130);
         assert_eq!(json["coordinator"]["connected"], true);
     }

@@ -17,8 +17,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use twinmesh_control::{
-    Ack, Applied, CoordinatorMessage, Enrol, Hello, Leave, MapDelta, NetworkMap, NodeId, NodeMessage,
-    PROTOCOL_VERSION, Preference, Refusal, RefusalCode, Revision, TokenSecret, Welcome, WireguardKey,
+    Ack, Applied, CoordinatorMessage, Enrol, FEATURE_ESP, Hello, Leave, MapDelta, NetworkMap, NodeId,
+    NodeMessage, PROTOCOL_VERSION, Preference, Refusal, RefusalCode, Revision, TokenSecret, Welcome,
+    WireguardKey,
 };
 
 use super::Backoff;
@@ -206,7 +207,7 @@ impl Session {
             Greeting::Hello => NodeMessage::Hello(Hello {
                 protocol: PROTOCOL_VERSION,
                 version: self.version.clone(),
-                features: BTreeSet::default(),
+                features: BTreeSet::from([FEATURE_ESP.to_owned()]),
                 preference: self.preference.clone(),
                 wireguard_key: self.wireguard_key,
                 revision: have.filter(|_| !self.snapshot_wanted),
@@ -214,7 +215,7 @@ impl Session {
             Greeting::Enrol { token, hostname } => NodeMessage::Enrol(Enrol {
                 protocol: PROTOCOL_VERSION,
                 version: self.version.clone(),
-                features: BTreeSet::default(),
+                features: BTreeSet::from([FEATURE_ESP.to_owned()]),
                 preference: self.preference.clone(),
                 token: token.clone(),
                 hostname: hostname.clone(),

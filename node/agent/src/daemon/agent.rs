@@ -234,6 +234,7 @@ impl Agent {
         }
         self.move_sites(now);
         self.retry_unreached_sites(now);
+        self.nodes_see_new_network(now);
         self.stun.restart(now);
         if let Some(session) = self.session.as_mut() {
             session.handle_network_change(now);

@@ -10,6 +10,7 @@ use twinmesh_dataplane::{EspStatus, SaStatus};
 use super::agent::Agent;
 use super::plane::Plane;
 use super::sa_routes::Installed;
+use super::sites::is_of_node;
 use crate::api::{Answer, Done, SaAdd, SaOrigin, SaState};
 use crate::network::sweep_detours;
 use crate::sa::{KeyDigest, ManualSa};
@@ -111,6 +112,11 @@ impl Agent {
 
     pub(super) async fn remove_sa(&mut self, name: &str) -> Answer {
         let origin = self.plane.as_ref().and_then(|plane| plane.sas.get(name)).map(|sa| sa.origin);
+        if is_of_node(name) {
+            return Answer::Error(format!(
+                "`{name}` carries the traffic of a peer: the network map says when it goes"
+            ));
+        }
         if origin == Some(SaOrigin::Ike) {
             return Answer::Error(format!("`{name}` belongs to a site: `twinmesh site remove` ends it"));
         }

@@ -7,6 +7,7 @@ use twinmesh_control::{NetworkMap, Protocol, Report, TunnelReport};
 use twinmesh_dataplane::{PeerStatus, PublicKey};
 
 use super::agent::Agent;
+use super::sites::NodeTunnel;
 
 /// Counters of tunnels that carry traffic are reported so often.
 pub(super) const COUNTERS_INTERVAL: Duration = Duration::from_mins(1);
@@ -17,7 +18,7 @@ impl Agent {
     pub(super) fn report(&self) -> Report {
         let Some(plane) = &self.plane else { return Report::default() };
         let tunnels = match &self.stored.map {
-            Some(map) => tunnels(map, plane.dataplane.status().peers),
+            Some(map) => tunnels(map, plane.dataplane.status().peers, self.node_tunnels(Instant::now())),
             None => Vec::new(),
         };
         Report { endpoints: self.endpoints(), tunnels }
@@ -35,7 +36,7 @@ impl Agent {
 }
 
 /// The tunnels that have a session; of very many, those with the newest.
-fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>) -> Vec<TunnelReport> {
+fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>, nodes: Vec<NodeTunnel>) -> Vec<TunnelReport> {
     let ids: HashMap<PublicKey, _> =
         map.peers.values().map(|peer| (PublicKey(peer.wireguard_key.0), peer.id)).collect();
     let mut tunnels: Vec<TunnelReport> = peers
@@ -52,6 +53,14 @@ fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>) -> Vec<TunnelReport> {
             })
         })
         .collect();
+    tunnels.extend(nodes.into_iter().filter(|node| node.handshake.is_some()).map(|node| TunnelReport {
+        peer: node.peer,
+        protocol: Protocol::Esp,
+        endpoint: node.endpoint,
+        handshake_age: node.handshake.map(|age| age.as_secs()),
+        received: node.traffic.rx_bytes,
+        sent: node.traffic.tx_bytes,
+    }));
     tunnels.sort_by_key(|tunnel| tunnel.handshake_age);
     tunnels.truncate(MOST_TUNNELS);
     tunnels

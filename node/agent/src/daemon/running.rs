@@ -48,6 +48,7 @@ impl Agent {
 
     pub(super) fn stop_plane(&mut self) {
         // The rules of detours do not go with the TUN device.
+        self.end_nodes();
         self.end_sites();
         self.manual_sas.sweep |= self.has_sas();
         self.plane = None;
@@ -61,6 +62,7 @@ impl Agent {
         if let (Some(plane), Some(map)) = (self.plane.as_mut(), &self.stored.map) {
             plane.apply(map, change, &self.here).await;
         }
+        self.sync_nodes(change, Instant::now());
     }
 }
 

@@ -50,7 +50,7 @@ impl Installed {
             local,
             remote: match remote {
                 Remote::At(remote) => Some(remote.ip()),
-                Remote::Anywhere => None,
+                Remote::Anywhere | Remote::Roaming(_) => None,
             },
             follow_remote: false,
             sources: selectors.local.iter().map(|selector| selector.addresses).collect(),

@@ -1,14 +1,16 @@
 //! The answers to `status` and `routes`.
 
 use std::collections::HashMap;
-use std::time::UNIX_EPOCH;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use twinmesh_control::Peer;
+use twinmesh_control::{Peer, Protocol};
 use twinmesh_dataplane::{MAX_DEFAULT_WORKERS, PeerState, PeerStatus as TunnelStatus, PublicKey};
 
 use super::agent::Agent;
 use super::plane::MTU;
+use super::sites::{NodeTunnel, Traffic};
 use crate::api::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
 };
@@ -24,6 +26,7 @@ impl Agent {
             Some(counters) => (counters.datagrams, counters.drops, by_key(counters.peers)),
             None => Default::default(),
         };
+        let nodes = self.node_tunnels(Instant::now());
         let named = |counts: Vec<(&'static str, u64)>| {
             counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
         };
@@ -44,9 +47,10 @@ impl Agent {
             tun: plane.map(|plane| TunStatus { name: plane.dataplane.tun_name().to_owned(), mtu: MTU }),
             port: plane.map(|plane| plane.dataplane.port()),
             endpoints: self.endpoints(),
+            preference: self.stored.config.preference.clone(),
             behind_nat: self.here.behind_nat,
             peers: map.map_or_else(Vec::new, |map| {
-                map.peers.values().map(|peer| peer_status(peer, tunnel_of(&tunnels, peer))).collect()
+                map.peers.values().map(|peer| peer_status(peer, carrier_of(&tunnels, &nodes, peer))).collect()
             }),
             datagrams: named(datagrams),
             drops: named(drops),
@@ -59,17 +63,18 @@ impl Agent {
     pub(super) fn routes(&self) -> Vec<RouteStatus> {
         let (Some(map), Some(plane)) = (&self.stored.map, &self.plane) else { return Vec::new() };
         let tunnels = by_key(plane.dataplane.status().peers);
+        let nodes = self.node_tunnels(Instant::now());
         let kernel = plane.interface.routes();
         map.peers
             .values()
             .flat_map(|peer| {
-                let tunnel = tunnel_of(&tunnels, peer);
+                let carrier = carrier_of(&tunnels, &nodes, peer);
                 peer.allowed_ips.iter().map(move |destination| RouteStatus {
                     destination: *destination,
                     peer: peer.name.clone(),
                     id: peer.id,
-                    state: activity(tunnel),
-                    endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
+                    state: carrier.activity(),
+                    endpoint: carrier.endpoint(),
                     problem: kernel_problem(kernel, destination),
                 })
             })
@@ -137,26 +142,77 @@ fn by_key(tunnels: Vec<TunnelStatus>) -> Tunnels {
     tunnels.into_iter().map(|tunnel| (tunnel.public_key, tunnel)).collect()
 }
 
-fn tunnel_of<'a>(tunnels: &'a Tunnels, peer: &Peer) -> Option<&'a TunnelStatus> {
-    tunnels.get(&PublicKey(peer.wireguard_key.0))
+/// What carries a peer's traffic.
+#[derive(Clone, Copy)]
+enum Carrier<'a> {
+    Wireguard(Option<&'a TunnelStatus>),
+    Esp(&'a NodeTunnel),
 }
 
-fn peer_status(peer: &Peer, tunnel: Option<&TunnelStatus>) -> PeerStatus {
-    let count = |counter: fn(&TunnelStatus) -> u64| tunnel.map_or(0, counter);
+fn carrier_of<'a>(tunnels: &'a Tunnels, nodes: &'a [NodeTunnel], peer: &Peer) -> Carrier<'a> {
+    match nodes.binary_search_by_key(&peer.id, |node| node.peer).ok().and_then(|at| nodes.get(at)) {
+        Some(node) => Carrier::Esp(node),
+        None => Carrier::Wireguard(tunnels.get(&PublicKey(peer.wireguard_key.0))),
+    }
+}
+
+impl Carrier<'_> {
+    fn activity(self) -> PeerActivity {
+        match self {
+            Self::Wireguard(tunnel) => activity(tunnel),
+            Self::Esp(node) => node.state,
+        }
+    }
+
+    fn endpoint(self) -> Option<SocketAddr> {
+        match self {
+            Self::Wireguard(tunnel) => tunnel.and_then(|tunnel| tunnel.endpoint),
+            Self::Esp(node) => node.endpoint,
+        }
+    }
+
+    fn handshake(self) -> Option<Duration> {
+        match self {
+            Self::Wireguard(tunnel) => tunnel.and_then(|tunnel| tunnel.last_handshake),
+            Self::Esp(node) => node.handshake,
+        }
+    }
+
+    fn traffic(self) -> Traffic {
+        match self {
+            Self::Wireguard(tunnel) => tunnel.map_or_else(Traffic::default, |tunnel| Traffic {
+                rx_packets: tunnel.rx_packets,
+                rx_bytes: tunnel.rx_bytes,
+                tx_packets: tunnel.tx_packets,
+                tx_bytes: tunnel.tx_bytes,
+            }),
+            Self::Esp(node) => node.traffic,
+        }
+    }
+}
+
+fn peer_status(peer: &Peer, carrier: Carrier<'_>) -> PeerStatus {
+    let traffic = carrier.traffic();
+    let (protocol, problem) = match carrier {
+        Carrier::Wireguard(_) => (Protocol::Wireguard, None),
+        Carrier::Esp(node) => (Protocol::Esp, node.problem.clone()),
+    };
     PeerStatus {
         id: peer.id,
         name: peer.name.clone(),
         kind: peer.kind.clone(),
         addresses: peer.addresses.clone(),
         allowed_ips: peer.allowed_ips.clone(),
-        protocol: "wireguard".to_owned(),
-        endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
-        state: activity(tunnel),
-        last_handshake_age_s: tunnel.and_then(|tunnel| tunnel.last_handshake).map(|age| age.as_secs()),
-        rx_bytes: count(|tunnel| tunnel.rx_bytes),
-        tx_bytes: count(|tunnel| tunnel.tx_bytes),
-        rx_packets: count(|tunnel| tunnel.rx_packets),
-        tx_packets: count(|tunnel| tunnel.tx_packets),
+        protocol: protocol.to_string(),
+        reasons: peer.reasons.clone(),
+        problem,
+        endpoint: carrier.endpoint(),
+        state: carrier.activity(),
+        last_handshake_age_s: carrier.handshake().map(|age| age.as_secs()),
+        rx_bytes: traffic.rx_bytes,
+        tx_bytes: traffic.tx_bytes,
+        rx_packets: traffic.rx_packets,
+        tx_packets: traffic.tx_packets,
     }
 }
 

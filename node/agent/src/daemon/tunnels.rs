@@ -1,11 +1,11 @@
-//! From the network map to the data plane's peers: what each should be, and what has to change.
+//! From the network map to the data plane's WireGuard peers: what each should be, and what has to change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use twinmesh_control::{EndpointKind, NetworkMap, NodeId, Peer};
+use twinmesh_control::{EndpointKind, IdentityKey, NetworkMap, NodeId, Peer, Protocol};
 use twinmesh_dataplane::{PeerConfig, PublicKey};
 
 /// Shorter than the life of a mapping in any NAT that people use (RFC 4787 asks for 2 minutes, many have 30 s).
@@ -33,24 +33,9 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     pub(super) fn new(peer: &Peer, map: &NetworkMap, here: &Surroundings) -> Self {
-        let overlay = [IpNet::V4(map.network.ipv4), IpNet::V6(map.network.ipv6)];
-        let usable = |address: &SocketAddr| {
-            // Another node's bridge may have the address that one of ours has: that would be ourselves.
-            let ourselves = here.hosts.contains(&address.ip()) && address.port() == here.port;
-            let inside = overlay.iter().any(|prefix| prefix.contains(&address.ip()));
-            !ourselves && !inside && address.port() != 0
-        };
-        let rank = |kind: &EndpointKind| match kind {
-            EndpointKind::Configured => 0,
-            EndpointKind::Reflexive => 1,
-            EndpointKind::Host | EndpointKind::Other(_) => 2,
-        };
-        let mut endpoints: Vec<_> =
-            peer.endpoints.iter().filter(|endpoint| usable(&endpoint.address)).collect();
-        endpoints.sort_by_key(|endpoint| rank(&endpoint.kind));
         Self {
             key: PublicKey(peer.wireguard_key.0),
-            endpoints: endpoints.into_iter().map(|endpoint| endpoint.address).collect(),
+            endpoints: usable_endpoints(peer, map, here),
             allowed_ips: peer.allowed_ips.clone(),
             // A keepalive also starts the handshake. Who is behind a NAT must speak first to be reached. Who
             // does not know yet has just started, and its peers may still hold its former sessions.
@@ -67,6 +52,31 @@ impl Tunnel {
             keepalive: self.keepalive,
         }
     }
+}
+
+/// Where a peer may be, the likeliest first.
+pub(super) fn usable_endpoints(peer: &Peer, map: &NetworkMap, here: &Surroundings) -> Vec<SocketAddr> {
+    let overlay = [IpNet::V4(map.network.ipv4), IpNet::V6(map.network.ipv6)];
+    let usable = |address: &SocketAddr| {
+        // Another node's bridge may have the address that one of ours has: that would be ourselves.
+        let ourselves = here.hosts.contains(&address.ip()) && address.port() == here.port;
+        let inside = overlay.iter().any(|prefix| prefix.contains(&address.ip()));
+        !ourselves && !inside && address.port() != 0
+    };
+    let rank = |kind: &EndpointKind| match kind {
+        EndpointKind::Configured => 0,
+        EndpointKind::Reflexive => 1,
+        EndpointKind::Host | EndpointKind::Other(_) => 2,
+    };
+    let mut endpoints: Vec<_> = peer.endpoints.iter().filter(|endpoint| usable(&endpoint.address)).collect();
+    endpoints.sort_by_key(|endpoint| rank(&endpoint.kind));
+    endpoints.into_iter().map(|endpoint| endpoint.address).collect()
+}
+
+/// What a peer proves itself with in IKE, where ESP carries its traffic; else WireGuard does, also where a later
+/// coordinator chose what this version does not know.
+pub(super) fn in_esp(peer: &Peer) -> Option<IdentityKey> {
+    peer.identity.filter(|_| peer.protocol == Protocol::Esp)
 }
 
 /// What the data plane has to do.
@@ -99,7 +109,8 @@ impl Tunnels {
     ) -> Vec<Step> {
         let (mut removals, mut settings) = (Vec::new(), Vec::new());
         for id in ids {
-            let wanted = map.peers.get(&id).map(|peer| Tunnel::new(peer, map, here));
+            let peer = map.peers.get(&id).filter(|peer| in_esp(peer).is_none());
+            let wanted = peer.map(|peer| Tunnel::new(peer, map, here));
             let present = self.present.get(&id);
             if present == wanted.as_ref() {
                 continue;
@@ -156,6 +167,18 @@ mod tests {
         let tunnel = Tunnel::new(&other, &map(1, []), &here(None));
         let tried: Vec<_> = tunnel.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(tried, ["203.0.113.2:61000", "192.0.2.2:4500"]);
+    }
+
+    #[test]
+    fn a_peer_whose_traffic_esp_carries_has_no_wireguard() {
+        let mut tunnels = Tunnels::default();
+        tunnels.update_all(&map(1, [peer(2), peer(3)]), &here(None));
+        let esp = Peer { protocol: Protocol::Esp, ..peer(2) };
+        let steps = tunnels.update_all(&map(2, [esp.clone(), peer(3)]), &here(None));
+        assert_eq!(steps, [Step::Remove(PublicKey(esp.wireguard_key.0))]);
+        // Without a key to prove itself with, it could not be spoken to.
+        let nameless = Peer { identity: None, ..esp };
+        assert_eq!(tunnels.update_all(&map(3, [nameless, peer(3)]), &here(None)).len(), 1);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::suite::{inbound_spi, key, spi, suite};
 use super::traffic::{ends, traffic};
 use super::{KeyDigest, ManualSa, quantity};
 
-const DEFAULT_PATH_MTU: u16 = 1500;
-const DEFAULT_REPLAY_WINDOW: u32 = 4096;
+pub(crate) const DEFAULT_PATH_MTU: u16 = 1500;
+pub(crate) const DEFAULT_REPLAY_WINDOW: u32 = 4096;
 const LONGEST_NAME: usize = 64;
 
 /// A fault and the place of the value that causes it.

@@ -21,7 +21,9 @@ use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use twinmesh_dataplane::EspConfig;
 
-pub(crate) use check::{Fault, is_name, needs_alignment_of_8, path_mtu, replay_window};
+pub(crate) use check::{
+    DEFAULT_PATH_MTU, DEFAULT_REPLAY_WINDOW, Fault, is_name, needs_alignment_of_8, path_mtu, replay_window,
+};
 pub use error::{Problem, SaFileError};
 pub(crate) use file::Number;
 pub(crate) use hex::{decode, encode};

@@ -151,7 +151,7 @@ pub(super) fn start(
         Some(StartName::None) => StartAction::None,
         None => {
             return Ok(default.unwrap_or(match remote {
-                Remote::At(_) => StartAction::Start,
+                Remote::At(_) | Remote::Roaming(_) => StartAction::Start,
                 Remote::Anywhere => StartAction::None,
             }));
         }

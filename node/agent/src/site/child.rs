@@ -114,7 +114,7 @@ fn hosts(
     for (text, selector) in texts.iter().zip(selectors) {
         let address = selector.addresses.first();
         match end {
-            Some(Remote::Anywhere) => return Err(at(text, Problem::TransportAnywhere)),
+            Some(Remote::Anywhere | Remote::Roaming(_)) => return Err(at(text, Problem::TransportAnywhere)),
             Some(Remote::At(remote)) if selector.addresses != IpRange::single(remote.ip()) => {
                 return Err(at(text, sa::Problem::NotTheHost(remote.ip())));
             }

@@ -61,7 +61,7 @@ impl Site {
         };
         let place = match self.remote {
             Remote::At(remote) => format!("at {}, UDP port {}", remote.ip(), remote.port()),
-            Remote::Anywhere => "from any address".to_owned(),
+            Remote::Anywhere | Remote::Roaming(_) => "from any address".to_owned(),
         };
         vec![
             format!("the site `{}`: IKEv2 with a peer {place}", self.name),

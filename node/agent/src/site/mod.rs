@@ -5,6 +5,7 @@
 //! trusts nobody's reading but its own.
 //! `twinmesh site add --help` describes the file.
 
+mod between_nodes;
 mod check;
 mod child;
 mod credentials;

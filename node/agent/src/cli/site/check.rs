@@ -25,7 +25,7 @@ pub(super) fn run(file: &Path, socket: &Path) -> Result<(), CommandError> {
 
 fn local_end(site: &Site) -> SocketAddr {
     let (peer, port) = match site.remote {
-        Remote::At(remote) => (source_address(remote.ip()).ok(), remote.port()),
+        Remote::At(remote) | Remote::Roaming(remote) => (source_address(remote.ip()).ok(), remote.port()),
         Remote::Anywhere => (None, 0),
     };
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

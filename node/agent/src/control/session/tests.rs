@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use twinmesh_control::{
-    CoordinatorMessage, Fingerprint, JoinToken, MapDelta, NetworkMap, NodeId, NodeMessage, Preference,
-    Refusal, RefusalCode, Revision, Revoked, Welcome, WireguardKey,
+    CoordinatorMessage, FEATURE_ESP, Fingerprint, JoinToken, MapDelta, NetworkMap, NodeId, NodeMessage,
+    Preference, Refusal, RefusalCode, Revision, Revoked, Welcome, WireguardKey,
 };
 
 use super::*;
@@ -104,14 +104,11 @@ fn revision_of(message: &NodeMessage) -> Option<Revision> {
 
 #[test]
 fn each_greeting_says_what_this_node_can_and_wishes() {
-    let said = |message: NodeMessage| match message {
-        NodeMessage::Hello(hello) => (hello.features, hello.preference),
-        NodeMessage::Enrol(enrol) => (enrol.features, enrol.preference),
-        other => panic!("{other:?}"),
-    };
-    let expected = (BTreeSet::new(), Preference::Esp);
-    assert_eq!(said(Node::new(Greeting::Hello).connects()), expected);
-    assert_eq!(said(Node::enrolling().connects()), expected);
+    let expected = (BTreeSet::from([FEATURE_ESP.to_owned()]), Preference::Esp);
+    let NodeMessage::Hello(hello) = Node::new(Greeting::Hello).connects() else { panic!("no hello") };
+    assert_eq!((hello.features, hello.preference), expected);
+    let NodeMessage::Enrol(enrol) = Node::enrolling().connects() else { panic!("no enrol") };
+    assert_eq!((enrol.features, enrol.preference), expected);
 }
 
 #[test]

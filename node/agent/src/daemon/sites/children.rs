@@ -18,6 +18,7 @@ use twinmesh_ike::{
 use super::super::agent::Agent;
 use super::super::sa_routes::Installed;
 use super::guards::guard_name;
+use super::is_of_node;
 use crate::sa::needs_alignment_of_8;
 use crate::site::{SiteChild, to_esp};
 
@@ -93,13 +94,19 @@ impl Agent {
     /// The name of the new tunnel.
     fn install(&mut self, event: ChildSaEstablished, follows: Option<String>) -> Result<String, String> {
         let plane = self.plane.as_mut().ok_or("the tunnels are down")?;
-        let entry = self.sites.entries.get(&event.connection).ok_or("the site is gone")?;
-        let child = entry.site.child(&event.child).ok_or("no such child")?;
+        let (child, follow_remote) = if let Some(child) = self.sites.nodes.child(&event.connection) {
+            // A node is followed wherever it is, as in WireGuard.
+            (child, true)
+        } else {
+            let entry = self.sites.entries.get(&event.connection).ok_or("the site is gone")?;
+            let child = entry.site.child(&event.child).ok_or("no such child")?;
+            (child, entry.ike_sa.as_ref().is_some_and(|standing| standing.link.nat.remote))
+        };
         let name = format!("{}/{}#{}", event.connection, event.child, event.child_sa);
-        let remote_nat = entry.ike_sa.as_ref().is_some_and(|standing| standing.link.nat.remote);
-        let guard = guard_name(&event.connection, &event.child);
-        let mut config = esp_config(event, name.clone(), follows, child, remote_nat)?;
-        config.guard = Some(guard);
+        // What no tunnel carries to a node goes nowhere in any case: no route of WireGuard's leads there.
+        let guard = (!is_of_node(&event.connection)).then(|| guard_name(&event.connection, &event.child));
+        let mut config = esp_config(event, name.clone(), follows, child, follow_remote)?;
+        config.guard = guard;
         let destinations = child.destinations(&config.outbound.selectors.remote);
         let installed = Installed::of_child(&config, destinations);
         plane.dataplane.add_esp(config).map_err(|error| error.to_string())?;
@@ -156,6 +163,20 @@ impl Agent {
         }
     }
 
+    /// All SAs of a connection that is over, at once.
+    pub(super) fn forget_tunnels(&mut self, connection: &str) {
+        let prefix = format!("{connection}/");
+        self.sites.children.retain(|_, child| *child.connection != *connection);
+        self.sites.lingering.retain(|(_, tunnel)| !tunnel.starts_with(&prefix));
+        let Some(plane) = self.plane.as_mut() else { return };
+        let gone: Vec<String> =
+            plane.sas.keys().filter(|tunnel| tunnel.starts_with(&prefix)).cloned().collect();
+        for tunnel in gone {
+            plane.dataplane.remove_esp(&tunnel);
+            plane.sas.remove(&tunnel);
+        }
+    }
+
     fn retire(&self, tunnel: &str) {
         if let Some(plane) = &self.plane {
             plane.dataplane.retire_esp(tunnel);
@@ -170,13 +191,16 @@ impl Agent {
             return;
         }
         let Some(plane) = self.plane.as_mut() else { return };
+        let mut commands = Vec::new();
+        let status = plane.dataplane.esp_status();
         for (_, tunnel) in self.sites.lingering.extract_if(.., |(until, _)| *until <= now) {
+            if let Some(status) = status.iter().find(|status| status.name == tunnel) {
+                self.sites.nodes.settle(status);
+            }
             plane.dataplane.remove_esp(&tunnel);
             plane.sas.remove(&tunnel);
             self.sites.reroute = true;
         }
-        let mut commands = Vec::new();
-        let status = plane.dataplane.esp_status();
         for (id, child) in &mut self.sites.children {
             let Some(status) = status.iter().find(|status| status.name == child.tunnel) else { continue };
             commands.extend(child.look(*id, status));
@@ -216,7 +240,7 @@ fn esp_config(
     name: String,
     follows: Option<String>,
     child: &SiteChild,
-    remote_nat: bool,
+    follow_remote: bool,
 ) -> Result<EspConfig, String> {
     let spi = |value| Spi::new(value).ok_or_else(|| format!("the SPI {value:08x} is reserved"));
     let selectors = |side: &[IkeSelector]| -> Result<Vec<TrafficSelector>, &str> {
@@ -248,7 +272,7 @@ fn esp_config(
         inbound_key: key(&mut keys.inbound),
         outbound_key: key(&mut keys.outbound),
         path,
-        follow_remote: remote_nat,
+        follow_remote,
         original: event
             .original
             .map(|original| OriginalAddresses { source: original.source, destination: original.destination }),

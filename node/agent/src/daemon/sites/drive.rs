@@ -40,6 +40,7 @@ impl Agent {
         self.sites.engine.set_wall_clock(now, SystemTime::now());
         self.watch_children(now);
         self.retry_sites(now);
+        self.drive_nodes(now);
         self.sites.engine.handle_timeout(now, &mut random);
         self.obey_engine(now);
         if self.sites.reguard {

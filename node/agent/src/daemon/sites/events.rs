@@ -7,7 +7,7 @@ use twinmesh_ike::config::Remote;
 use twinmesh_ike::{DeleteReason, Event, Failed, IkeSaEstablished, IkeSaId};
 
 use super::super::agent::Agent;
-use super::{Entry, Sites, Standing};
+use super::{Entry, Sites, Standing, is_of_node};
 
 /// The engine sets up all children of a new IKE SA; those that there are not after so long are asked for again.
 const CHILD_PATIENCE: Duration = Duration::from_secs(10);
@@ -15,6 +15,9 @@ const CHILD_PATIENCE: Duration = Duration::from_secs(10);
 impl Agent {
     pub(super) fn handle_ike_event(&mut self, event: Event, now: Instant) {
         self.sites.watch(&event);
+        if connection(&event).is_some_and(is_of_node) {
+            return self.handle_node_event(event, now);
+        }
         match event {
             Event::IkeSaEstablished(link) => self.ike_sa_established(link, now),
             Event::IkeSaReplaced { connection, old, new, initiator, initiator_spi, responder_spi } => {
@@ -123,6 +126,19 @@ impl Agent {
         } else if failed.child.is_some() {
             entry.child_retry.later(now);
         }
+    }
+}
+
+/// Of all events but those of children, which sites and nodes have in common.
+fn connection(event: &Event) -> Option<&str> {
+    match event {
+        Event::IkeSaEstablished(IkeSaEstablished { connection, .. })
+        | Event::IkeSaRekeyed { connection, .. }
+        | Event::IkeSaReplaced { connection, .. }
+        | Event::IkeSaDeleted { connection, .. }
+        | Event::AddressChanged { connection, .. } => Some(connection),
+        Event::Failed(failed) => failed.connection.as_deref(),
+        Event::ChildSaEstablished(_) | Event::ChildSaDeleted(_) | _ => None,
     }
 }
 

@@ -94,7 +94,7 @@ impl Agent {
     /// This node's end, by the peer's.
     pub(super) fn local_end(&self, site: &Site) -> Result<SocketAddr, String> {
         let (address, port) = match site.remote {
-            Remote::At(remote) => {
+            Remote::At(remote) | Remote::Roaming(remote) => {
                 let address = match site.local {
                     Some(local) => local,
                     None => source_address(remote.ip())
@@ -124,17 +124,8 @@ impl Agent {
         if let Some(entry) = self.sites.entries.get_mut(name) {
             entry.rest();
         }
-        let prefix = format!("{name}/");
-        self.sites.children.retain(|_, child| child.connection != *name);
-        self.sites.lingering.retain(|(_, tunnel)| !tunnel.starts_with(&prefix));
         self.sites.reguard = true;
-        let Some(plane) = self.plane.as_mut() else { return };
-        let gone: Vec<String> =
-            plane.sas.keys().filter(|tunnel| tunnel.starts_with(&prefix)).cloned().collect();
-        for tunnel in gone {
-            plane.dataplane.remove_esp(&tunnel);
-            plane.sas.remove(&tunnel);
-        }
+        self.forget_tunnels(name);
     }
 
     /// Before the data plane goes.

@@ -17,6 +17,7 @@ mod events;
 mod guards;
 mod life;
 mod moves;
+mod nodes;
 mod requests;
 pub(super) mod status;
 mod trace_text;
@@ -34,6 +35,8 @@ use twinmesh_ike::{ChildSaId, Engine, EngineConfig, IkeSaEstablished, IkeSaId};
 
 use self::children::Child;
 pub(super) use self::guards::Guards;
+use self::nodes::Nodes;
+pub(super) use self::nodes::{NodeTunnel, Traffic, is_of_node};
 use self::traces::Traces;
 use crate::network::{PlainIke, PlainMessage};
 use crate::site::{AfterLoss, Site, SiteChild};
@@ -47,6 +50,8 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 pub(super) struct Sites {
     engine: Engine,
     entries: BTreeMap<Arc<str>, Entry>,
+    /// Other nodes of the mesh, in the same engine.
+    nodes: Nodes,
     children: BTreeMap<ChildSaId, Child>,
     traces: Traces,
     /// Tunnels that only receive, and when they go.
@@ -177,6 +182,7 @@ impl Sites {
             engine,
             traces: Traces::default(),
             entries: BTreeMap::new(),
+            nodes: Nodes::default(),
             children: BTreeMap::new(),
             lingering: Vec::new(),
             plain: None,
@@ -203,13 +209,14 @@ impl Sites {
 
     /// No sites, and none that is being taken leave of.
     fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.engine.poll_timeout().is_none()
+        self.entries.is_empty() && self.nodes.is_empty() && self.engine.poll_timeout().is_none()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let retries =
             self.entries.values().flat_map(|entry| [entry.retry.due, entry.child_retry.due]).flatten();
         let lingering = self.lingering.iter().map(|(until, _)| *until);
-        retries.chain(lingering).chain(self.watch_due).chain(self.engine.poll_timeout()).min()
+        let timers = [self.watch_due, self.engine.poll_timeout(), self.nodes.poll_timeout()];
+        retries.chain(lingering).chain(timers.into_iter().flatten()).min()
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use twinmesh_ike::Command;
-use twinmesh_ike::config::Remote;
 
 use super::super::agent::Agent;
 use super::Entry;
@@ -37,10 +36,7 @@ impl Entry {
     /// From which of this machine's addresses the peer is reached, wherever it is by now; `None` while no way leads
     /// there: the IKE SA waits for the next change.
     fn local_address(&self) -> Option<IpAddr> {
-        let configured = match self.site.remote {
-            Remote::At(remote) => Some(remote.ip()),
-            Remote::Anywhere => None,
-        };
+        let configured = self.site.remote.address().map(|remote| remote.ip());
         let standing = self.ike_sa.as_ref().map(|standing| standing.link.remote.ip());
         let local = self.site.local.or_else(|| source_address(standing.or(configured)?).ok())?;
         (!local.is_unspecified()).then_some(local)

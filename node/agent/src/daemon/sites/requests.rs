@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use twinmesh_ike::Command;
-use twinmesh_ike::config::{Remote, StartAction};
+use twinmesh_ike::config::StartAction;
 
 use super::super::agent::{Agent, whole};
 use super::life::without_raw_sockets;
@@ -130,18 +130,18 @@ impl Agent {
             self.prepare(&name)?;
         }
         let connection = name.clone();
-        match remote {
-            Remote::Anywhere if !standing => {
+        match remote.address() {
+            None if !standing => {
                 return Ok(format!("the site `{name}` is up and waits for its peer, which alone can begin"));
             }
-            Remote::Anywhere | Remote::At(_) if standing => {
+            _ if standing => {
                 for child in children {
                     let connection = connection.clone();
                     self.begin(Command::CreateChild { connection, child, trigger: None }, now);
                 }
             }
-            Remote::Anywhere | Remote::At(_) if connecting => {}
-            Remote::Anywhere | Remote::At(_) => self.begin(Command::Initiate { connection }, now),
+            _ if connecting => {}
+            _ => self.begin(Command::Initiate { connection }, now),
         }
         Ok(format!("the site `{name}` is up or comes up (`twinmesh site list` shows it)"))
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use twinmesh_dataplane::esp::Selectors;
 use twinmesh_dataplane::{EspStatus, GuardStatus};
 use twinmesh_ike::Schedule;
-use twinmesh_ike::config::{Remote, StartAction};
+use twinmesh_ike::config::StartAction;
 
 use super::super::agent::Agent;
 use super::children::Child;

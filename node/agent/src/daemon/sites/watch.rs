@@ -21,10 +21,11 @@ impl Agent {
     ) -> Answer {
         let mut address = None;
         if let Some(site) = &wanted.site {
-            let Some(entry) = self.sites.entries.get(&**site) else {
+            let entry = self.sites.entries.get(&**site);
+            if entry.is_none() && self.sites.nodes.child(site).is_none() {
                 return Answer::Error(format!("there is no site `{site}`: `twinmesh site list` shows all"));
-            };
-            if let Remote::At(remote) = entry.site.remote {
+            }
+            if let Some(Remote::At(remote)) = entry.map(|entry| entry.site.remote) {
                 address = Some(remote.ip());
             }
         }
