@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Makes a root of Debian's trixie with strongSwan 6, beside the machine's own version; about half a minute, once.
-# It is kept in ${XDG_CACHE_HOME:-~/.cache}/twinmesh/trixie, and prints nothing when all is there.
+# Makes a root of Debian's trixie with strongSwan 6.0, beside the machine's own version; about half a minute, once.
+# It is kept in ${XDG_CACHE_HOME:-~/.cache}/twinmesh/trixie; prints nothing when all is there.
+# usage: strongswan_root.sh [forky]     forky: Debian's next release, whose strongSwan has ML-KEM
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/twinmesh
-root=$cache/trixie
+suite=${1:-trixie}
+root=$cache/$suite
 packages=charon-systemd,strongswan-swanctl,libcharon-extra-plugins,libstrongswan-extra-plugins,libstrongswan-standard-plugins
 # What was asked for: another list makes another root.
 made_of=$packages
@@ -13,15 +15,16 @@ made_of=$packages
 [ "$(cat "$root/made-of" 2>/dev/null)" = "$made_of" ] && exit 0
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-echo "Making a root of Debian trixie for the interop tests: $root"
+echo "Making a root of Debian $suite for the interop tests: $root"
 mkdir -p "$cache"
-log=$cache/trixie.log
+log=$cache/$suite.log
 "${as_root[@]}" rm -rf "$root" "$root.new"
+# An index of trixie has no date after which it is refused, one of forky has; mirrors may be some weeks behind it.
 # `extract`: packages are unpacked and no script of theirs is run; /bin and /lib are those of /usr all the same.
-if ! "${as_root[@]}" timeout 600 mmdebstrap --variant=extract --include="$packages" \
-  --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr trixie "$root.new" >"$log" 2>&1; then
+if ! "${as_root[@]}" timeout 600 mmdebstrap --aptopt='Acquire::Check-Valid-Until "false"' --variant=extract --include="$packages" \
+  --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr "$suite" "$root.new" >"$log" 2>&1; then
   tail -n 20 "$log" >&2
-  echo "Debian's trixie could not be had (see $log): without it the tests against strongSwan 6 fail." >&2
+  echo "Debian's $suite could not be had (see $log): without it the tests against strongSwan 6 fail." >&2
   "${as_root[@]}" rm -rf "$root.new"
   exit 1
 fi

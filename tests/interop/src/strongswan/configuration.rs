@@ -62,10 +62,19 @@ pub struct Connection {
     pub local_id: String,
     pub remote_id: String,
     pub authentication: Authentication,
+    pub postquantum: Option<PostquantumSecret>,
     pub proposals: String,
     /// Further lines.
     pub options: String,
     pub children: Vec<Child>,
+}
+
+/// A secret to be mixed in (RFC 8784), which both sides must have.
+#[derive(Debug, Clone)]
+pub struct PostquantumSecret {
+    pub id: String,
+    /// In hexadecimal digits.
+    pub secret: String,
 }
 
 /// A child of a [`Connection`].
@@ -103,7 +112,10 @@ impl Connection {
     }
 
     fn section(&self) -> String {
-        let Self { name, remote, local_id, remote_id, proposals, options, .. } = self;
+        let Self { name, remote, local_id, remote_id, proposals, options, postquantum, .. } = self;
+        let postquantum =
+            postquantum.as_ref().map(|ppk| format!("ppk_id = {}\n    ppk_required = yes", ppk.id));
+        let postquantum = postquantum.unwrap_or_default();
         let (local, peer) = match &self.authentication {
             Authentication::Psk(_) => ("auth = psk".to_owned(), "auth = psk".to_owned()),
             Authentication::Certificate { .. } => (
@@ -122,6 +134,7 @@ impl Connection {
     version = 2
     remote_addrs = {remote}
     proposals = {proposals}
+    {postquantum}
     {options}
     local {{
       id = {local_id}
@@ -148,6 +161,13 @@ impl Connection {
             Authentication::Certificate { .. } | Authentication::PublicKey { .. } => String::new(),
         }
     }
+
+    fn postquantum_secret(&self) -> String {
+        let text = |ppk: &PostquantumSecret| {
+            format!("\n  ppk-{} {{\n    id = {}\n    secret = 0x{}\n  }}", self.name, ppk.id, ppk.secret)
+        };
+        self.postquantum.as_ref().map(text).unwrap_or_default()
+    }
 }
 
 impl Child {
@@ -168,6 +188,6 @@ impl Child {
 /// `swanctl.conf` with these connections.
 pub(super) fn swanctl_conf(connections: &[Connection]) -> String {
     let sections: String = connections.iter().map(Connection::section).collect();
-    let secrets: String = connections.iter().map(Connection::secret).collect();
+    let secrets: String = connections.iter().flat_map(|it| [it.secret(), it.postquantum_secret()]).collect();
     format!("connections {{{sections}\n}}\nsecrets {{{secrets}\n}}\n")
 }

@@ -8,7 +8,7 @@ mod configuration;
 mod version;
 
 pub use certificates::{Authority, KeyKind, KeyPair};
-pub use configuration::{Authentication, Child, Connection};
+pub use configuration::{Authentication, Child, Connection, PostquantumSecret};
 pub use version::Version;
 
 use std::process::Output;

@@ -12,9 +12,13 @@ pub enum Version {
     OfMachine,
     /// 6.0 from Debian's trixie, in a root of its own that `tests/interop/strongswan_root.sh` makes.
     Trixie,
+    /// Debian's next release, in another root: `tests/interop/strongswan_root.sh forky`. Only for what 6.0 of trixie
+    /// lacks.
+    Forky,
 }
 
 impl Version {
+    /// Those that the main cases run with.
     pub const ALL: [Self; 2] = [Self::OfMachine, Self::Trixie];
 
     /// For names of labs.
@@ -22,6 +26,7 @@ impl Version {
         match self {
             Self::OfMachine => "own",
             Self::Trixie => "trixie",
+            Self::Forky => "forky",
         }
     }
 
@@ -29,14 +34,18 @@ impl Version {
     pub(super) fn root(self) -> Result<Option<String>> {
         match self {
             Self::OfMachine => Ok(None),
-            Self::Trixie => {
+            Self::Trixie | Self::Forky => {
                 let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cache"));
                 let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-                let root = cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("twinmesh/trixie");
+                let root = cache
+                    .context("neither XDG_CACHE_HOME nor HOME is set")?
+                    .join("twinmesh")
+                    .join(self.name());
                 let root = root.to_str().context("a cache folder in UTF-8 is needed")?.to_owned();
                 ensure!(
                     PathBuf::from(&root).join("made-of").exists(),
-                    "there is no strongSwan 6 in {root}: run tests/setup.sh test"
+                    "there is no strongSwan 6 in {root}: run tests/interop/strongswan_root.sh {}",
+                    self.name()
                 );
                 Ok(Some(root))
             }

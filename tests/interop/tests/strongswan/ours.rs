@@ -123,8 +123,20 @@ fn files(connection: &Connection) -> Vec<(String, &str)> {
 }
 
 fn site_file(connection: &Connection, start: Start) -> String {
-    let Connection { name, remote, local_id, remote_id, authentication, proposals, options, children } =
-        connection;
+    let Connection {
+        name,
+        remote,
+        local_id,
+        remote_id,
+        authentication,
+        postquantum,
+        proposals,
+        options,
+        children,
+    } = connection;
+    let postquantum =
+        postquantum.as_ref().map(|ppk| format!("ppk_id = \"{}\"\nppk = \"0x{}\"\n", ppk.id, ppk.secret));
+    let postquantum = postquantum.unwrap_or_default();
     let remote = if remote == "%any" { "any" } else { remote };
     let start = match start {
         Start::Initiate => "start",
@@ -141,7 +153,7 @@ fn site_file(connection: &Connection, start: Start) -> String {
     let children: String = children.iter().map(|child| child_table(child, start)).collect();
     format!(
         "name = \"{name}\"\nremote = \"{remote}\"\nstart = \"{start}\"\nproposals = {}\n{options}\n\
-         [auth]\nlocal_id = \"@{local_id}\"\nremote_id = \"@{remote_id}\"\n{authentication}\n{children}",
+         [auth]\nlocal_id = \"@{local_id}\"\nremote_id = \"@{remote_id}\"\n{authentication}\n{postquantum}{children}",
         list(proposals)
     )
 }

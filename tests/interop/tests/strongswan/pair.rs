@@ -20,6 +20,7 @@ pub(crate) fn connection(mesh: &Mesh, local: Site, remote: Site) -> Result<Conne
         local_id: local.id(),
         remote_id: remote.id(),
         authentication: Authentication::Psk(SECRET.to_owned()),
+        postquantum: None,
         proposals: IKE.to_owned(),
         options: String::new(),
         children: vec![Child {
