@@ -168,14 +168,13 @@ fn charon_notices_that_our_agent_died_and_takes_its_return_for_the_first_contact
         let (ours, charon) = joined(mesh, Version::OfMachine, |_| (), theirs)?;
         ours.kill()?;
         charon.is_empty_within(6 * PATIENCE)?;
+        // The site is kept, and begins again by itself.
         let ours = Ours::start(mesh, NORTH)?;
-        ours.add(&connection(mesh, NORTH, SOUTH)?, Start::Initiate)?;
         ours.settles_with(1)?;
         NORTH.ping(mesh, SOUTH, 2)?;
         // Again, but charon does not know yet.
         ours.kill()?;
         let ours = Ours::start(mesh, NORTH)?;
-        ours.add(&connection(mesh, NORTH, SOUTH)?, Start::Initiate)?;
         ours.settles_with(1)?;
         charon.settles_with(1)
     });
