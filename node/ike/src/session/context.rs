@@ -120,7 +120,9 @@ impl Context<'_> {
         self.trace(path, Traced::Dropped { header: Some(*header), reason });
     }
 
-    pub(crate) fn retransmitted(&mut self, path: Path, datagrams: &Datagrams) {
+    /// A request that went out before, there or elsewhere.
+    pub(crate) fn send_again(&mut self, path: Path, datagrams: &Datagrams) {
+        self.send_all(path, datagrams);
         if self.shared.tracing.messages
             && let Some(Ok(message)) = datagrams.first().map(|datagram| Message::parse(datagram))
         {

@@ -85,7 +85,7 @@ impl Core {
         let Some(id) = self.requests.free() else { return Ok(()) };
         let datagrams = seal(ctx, secure, self.path, &self.header(exchange, id, false), chain)?;
         if let Some(candidate) = self.mobility.candidate {
-            ctx.send_all(candidate, &datagrams);
+            ctx.send_again(candidate, &datagrams);
         }
         self.requests.sent(exchange, datagrams, self.retransmission, ctx.now);
         self.said = ctx.now;

@@ -61,7 +61,7 @@ impl Core {
         if self.between.nat.local && self.path.remote != path.remote && !answered {
             self.mobility.candidate = Some(path);
             match self.requests.pending().cloned() {
-                Some(pending) => ctx.send_all(path, &pending),
+                Some(pending) => ctx.send_again(path, &pending),
                 None => established.tasks.push_first(ctx.now, Task::Liveness),
             }
             return;

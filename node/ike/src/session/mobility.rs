@@ -76,7 +76,7 @@ impl Core {
         self.mobility.moves = self.mobility.moves.wrapping_add(1);
         self.mobility.candidate = None;
         if let Some(pending) = self.requests.pending().cloned() {
-            ctx.send_all(path, &pending);
+            ctx.send_again(path, &pending);
             self.said = ctx.now;
         }
     }

@@ -27,11 +27,10 @@ impl Session {
     pub(crate) fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         if let Ok(again) = self.core.requests.retransmit(ctx.now) {
             if let Some(datagrams) = again.cloned() {
-                ctx.send_all(self.core.path, &datagrams);
-                ctx.retransmitted(self.core.path, &datagrams);
+                ctx.send_again(self.core.path, &datagrams);
                 if let Phase::Established(established) = &self.phase {
                     for detour in self.core.detours(established) {
-                        ctx.send_all(detour, &datagrams);
+                        ctx.send_again(detour, &datagrams);
                     }
                 }
                 self.core.said = ctx.now;
