@@ -172,6 +172,11 @@ impl Engine {
                 let concerned = |session: &Session| session.connection() == Some(&*connection);
                 self.each(now, concerned, random, |session, ctx| session.relocate(ctx, local, &additional));
             }
+            Command::Reauthenticate { ike_sa } => {
+                if let Some(spi) = self.find(|session| session.core.id == ike_sa) {
+                    self.step(now, spi, random, Session::reauthenticate);
+                }
+            }
             Command::Heard { ike_sa } => {
                 if let Some(spi) = self.find(|session| session.core.id == ike_sa) {
                     self.step(now, spi, random, |session, ctx| session.core.heard = ctx.now);
@@ -231,8 +236,10 @@ impl Engine {
         (child, trigger): (&str, Option<Trigger>),
         random: &mut Random<'_>,
     ) {
-        let Some(spi) =
-            self.find(|session| session.connection() == Some(connection) && session.takes_tasks())
+        // The one that stays, while one takes the place of another.
+        let mut sessions: Vec<_> = self.shared.sessions.iter().collect();
+        sessions.retain(|(_, session)| session.connection() == Some(connection) && session.takes_tasks());
+        let Some(spi) = sessions.into_iter().max_by_key(|(_, session)| session.core.id).map(|(spi, _)| *spi)
         else {
             return self.initiate(now, connection, Some((child, trigger)), random);
         };

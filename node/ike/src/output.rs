@@ -64,6 +64,11 @@ pub enum Command {
         local: IpAddr,
         additional: Vec<IpAddr>,
     },
+    /// A new IKE SA from scratch with the same children; the old one goes on until nothing is missing in the new one
+    /// (RFC 7296 §2.8.3).
+    Reauthenticate {
+        ike_sa: IkeSaId,
+    },
     /// ESP of this IKE SA's children came in: a peer that sends data is alive.
     Heard {
         ike_sa: IkeSaId,

@@ -41,6 +41,7 @@ mod nat;
 mod opening;
 mod postquantum;
 mod reassembly;
+mod reauth;
 mod rekey_answer;
 mod rekey_request;
 mod retransmit;
@@ -356,9 +357,17 @@ impl Session {
                 mobike::relocated(established, &mut self.core, ctx, local, additional);
             }
             Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) => {
-                self.core.path.local.set_ip(local);
+                let mut path = self.core.path;
+                path.local.set_ip(local);
+                self.core.move_attempt(ctx, path);
             }
             Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
+        }
+    }
+
+    pub(crate) fn reauthenticate(&mut self, ctx: &mut Context<'_>) {
+        if let Phase::Established(established) = &mut self.phase {
+            reauth::begin(established, &self.core, ctx);
         }
     }
 

@@ -13,7 +13,7 @@ use super::postquantum;
 use super::secure::Secure;
 use super::transport::{Answered, answered, asked};
 use super::wanted::Wanted;
-use super::{Phase, Task, mobike};
+use super::{Phase, Task, mobike, reauth};
 use crate::auth::Authenticated;
 use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, SelectorPair, check_answer};
 use crate::crypto::SaKeys;
@@ -165,6 +165,8 @@ impl AuthSent {
                 ctx.failed(connection, Some(name), Some(core.id), core.path.remote, error);
             }
         }
+        reauth::stands(&mut established, core, ctx);
+        mobike::stands(&mut established, core, ctx);
         established.run_tasks(core, ctx);
         Phase::Established(Box::new(established))
     }

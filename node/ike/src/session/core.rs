@@ -6,6 +6,7 @@ use super::context::{Context, Path};
 use super::draft::Draft;
 use super::mobility::Mobility;
 use super::nat::Between;
+use super::reauth::Line;
 use super::secure::Secure;
 use super::window::{Answers, Datagrams, Requests};
 use crate::crypto::Role;
@@ -16,6 +17,7 @@ use crate::wire::{Chain, ExchangeType, Flags, Header, IkeSpi, MessageId};
 
 pub(crate) struct Core {
     pub(crate) id: IkeSaId,
+    pub(crate) line: Line,
     /// Of this IKE SA: whoever made it (RFC 7296 §2.18: the initiator of a rekey becomes the original initiator).
     pub(crate) role: Role,
     pub(crate) spi_initiator: IkeSpi,

@@ -84,7 +84,7 @@ pub(super) fn forget_peer(core: &Core, ctx: &mut Context<'_>, connection: &str, 
 
 /// A child has come to stand in this IKE SA: of two one goes, if it is for this end to say.
 pub(super) fn settle(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
-    for spi in twins(established, ctx) {
+    for spi in twins(established, core, ctx) {
         let ours = ctx.shared.sessions.get(&spi).is_some_and(|twin| decides(established, core, &twin.core));
         if ours {
             choose(established, core, ctx, spi);
@@ -96,13 +96,13 @@ pub(super) fn settle(established: &mut Established, core: &Core, ctx: &mut Conte
 
 /// The peer has not decided.
 pub(super) fn settle_late(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
-    for spi in twins(established, ctx) {
+    for spi in twins(established, core, ctx) {
         choose(established, core, ctx, spi);
     }
 }
 
 /// Others of the same connection and peer, with children.
-fn twins(established: &Established, ctx: &Context<'_>) -> Vec<IkeSpi> {
+fn twins(established: &Established, core: &Core, ctx: &Context<'_>) -> Vec<IkeSpi> {
     if established.connection.uniqueness == Uniqueness::Multiple || !can_change(established) {
         return Vec::new();
     }
@@ -110,6 +110,9 @@ fn twins(established: &Established, ctx: &Context<'_>) -> Vec<IkeSpi> {
         let has_child = |it: &Established| can_change(it) && it.children.iter().next().is_some();
         same_peer(session, &established.connection.name, &established.remote_identity)
             && session.established().is_some_and(has_child)
+            // Of those it is settled already.
+            && !core.line.is_replaced_by(session.core.line)
+            && !session.core.line.is_replaced_by(core.line)
     });
     twins.map(|(spi, _)| *spi).collect()
 }
@@ -132,7 +135,7 @@ fn choose(established: &mut Established, core: &Core, ctx: &mut Context<'_>, twi
 
 /// An IKE SA goes at the peer's wish: the other one carries on.
 pub(super) fn deleted(established: &Established, core: &Core, ctx: &mut Context<'_>) {
-    for spi in twins(established, ctx) {
+    for spi in twins(established, core, ctx) {
         let Some(mut session) = ctx.shared.sessions.remove(&spi) else { continue };
         if let Phase::Established(new) = &mut session.phase {
             let at = ctx.soon(MOVE);
@@ -163,6 +166,7 @@ fn supersede(
     for (from, task) in old.tasks.take() {
         match task {
             Task::CreateChild(child) => wanted.push(child),
+            Task::Retire(..) => new.tasks.push(from, task),
             Task::DeleteChild(..) | Task::Disown(_) | Task::DeleteIke(_) => old.tasks.push(from, task),
             Task::RekeyChild(_) | Task::RekeyIke | Task::Liveness | Task::Move(_) | Task::Settle => {}
         }
@@ -178,7 +182,7 @@ fn supersede(
     announce(old_core, (new_core, new), ctx);
 }
 
-fn announce(old: &Core, (core, new): (&Core, &Established), ctx: &mut Context<'_>) {
+pub(super) fn announce(old: &Core, (core, new): (&Core, &Established), ctx: &mut Context<'_>) {
     ctx.event(Event::IkeSaReplaced {
         connection: new.connection.name.clone(),
         old: old.id,

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::draft::Draft;
 use super::duplicate;
 use super::followup_answer::UnfinishedSas;
+use super::reauth::{self, Reauth};
 use super::secure::Secure;
 use super::task::{Move, Pending, Task, Tasks};
 use super::wanted::Wanted;
@@ -36,6 +37,7 @@ pub(crate) struct Established {
     pub(super) unfinished: UnfinishedSas,
     pub(crate) rekey_at: Option<Instant>,
     pub(crate) expires_at: Option<Instant>,
+    pub(super) reauth: Reauth,
     pub(super) standing: Standing,
     /// When the peer proved who it is.
     pub(super) since: Instant,
@@ -74,6 +76,7 @@ impl Established {
         Self {
             rekey_at: lifetime.soft(moment).map(|wait| started + wait),
             expires_at: lifetime.hard.map(|wait| started + wait),
+            reauth: Reauth::of(&connection, core.role, started, u64::from_be_bytes(ctx.random_array())),
             connection,
             secure,
             remote_identity,
@@ -124,6 +127,10 @@ impl Established {
                     mobike::send(self, core, ctx, Move::Mapping)
                 }
                 Task::Liveness => inform::liveness(self, core, ctx),
+                Task::Retire(line, until) => {
+                    reauth::retire(self, core, ctx, line, until);
+                    Ok(())
+                }
                 Task::Settle => {
                     duplicate::settle_late(self, core, ctx);
                     Ok(())
@@ -239,6 +246,7 @@ impl Established {
             ctx.release_spi(pending.inbound_spi);
         }
         self.unfinished.forget_all(ctx);
+        reauth::bequeath(self, ctx);
         let ids: Vec<ChildSaId> = self.children.iter().map(|child| child.id).collect();
         for id in ids {
             self.remove_child(core, ctx, id, DeleteReason::IkeSaGone);

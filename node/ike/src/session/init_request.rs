@@ -12,6 +12,7 @@ use super::mobike;
 use super::mobility::Mobility;
 use super::nat::{Between, tell_addresses};
 use super::postquantum;
+use super::reauth::Line;
 use super::secure::Secure;
 use super::translate;
 use super::wanted::Wanted;
@@ -21,7 +22,7 @@ use crate::auth::SignatureHashes;
 use crate::config::{Childless, ConnectionConfig, KeyExchanges, check_answer};
 use crate::crypto::{Group, KeyExchange, Role, SkeySeed};
 use crate::error::IkeError;
-use crate::output::Encapsulation;
+use crate::output::{Encapsulation, IkeSaId};
 use crate::wire::{ExchangeType, IkeSpi, Message, NotifyType, SaSpi};
 
 /// Waiting for the answer to IKE_SA_INIT. Nothing that comes in here is authenticated: what looks like a refusal is
@@ -46,10 +47,23 @@ pub(crate) fn initiate(
     children: Vec<Wanted>,
 ) -> Result<Session, IkeError> {
     let remote = connection.remote.address().ok_or(IkeError::NoRemoteAddress)?;
-    let group = first_group(&connection)?;
     let path = Path { local: connection.local, remote };
+    initiate_along(ctx, connection, children, path, None)
+}
+
+/// The same on a path that is known, in the place of another IKE SA.
+pub(super) fn initiate_along(
+    ctx: &mut Context<'_>,
+    connection: Arc<ConnectionConfig>,
+    children: Vec<Wanted>,
+    path: Path,
+    replaces: Option<IkeSaId>,
+) -> Result<Session, IkeError> {
+    let group = first_group(&connection)?;
+    let id = ctx.ike_sa_id();
     let core = Core {
-        id: ctx.ike_sa_id(),
+        id,
+        line: Line::begin(id, replaces),
         role: Role::Initiator,
         spi_initiator: ctx.ike_spi(),
         spi_responder: IkeSpi::ZERO,

@@ -14,6 +14,7 @@ use super::init_request::abilities;
 use super::intermediate::{self, IntAuth};
 use super::mobility::Mobility;
 use super::nat::{Between, common_policy, tell_addresses};
+use super::reauth::Line;
 use super::secure::Secure;
 use super::translate;
 use super::window::{Answers, Requests};
@@ -115,7 +116,8 @@ fn refuse(ctx: &mut Context<'_>, request: &Header, path: Path, kind: NotifyType,
     }
 }
 
-/// Connections that the peer's address allows, those for this address first.
+/// Connections that the peer's address allows, those for this address first. If there is none for it, one whose peer
+/// has moved there since.
 fn candidates(ctx: &Context<'_>, path: Path) -> Vec<Arc<ConnectionConfig>> {
     let here = |connection: &&Arc<ConnectionConfig>| {
         let local = connection.local.ip();
@@ -124,6 +126,10 @@ fn candidates(ctx: &Context<'_>, path: Path) -> Vec<Arc<ConnectionConfig>> {
     };
     let mut found: Vec<_> = ctx.shared.connections.values().filter(here).cloned().collect();
     found.sort_by_key(|connection| !matches!(connection.remote, Remote::At(_)));
+    if found.first().is_none_or(|connection| !matches!(connection.remote, Remote::At(_))) {
+        let moved = ctx.peers_at(path.remote.ip());
+        found.splice(0..0, moved.filter_map(|name| ctx.shared.connections.get(name).cloned()));
+    }
     found
 }
 
@@ -155,8 +161,10 @@ fn answer(
     let own = KeyExchange::respond(group, exchange.public, ctx.random)?;
     let nonce_responder = ctx.nonce();
     let (spi_initiator, spi_responder) = (message.header.initiator_spi, ctx.ike_spi());
+    let id = ctx.ike_sa_id();
     let mut core = Core {
-        id: ctx.ike_sa_id(),
+        id,
+        line: Line::begin(id, None),
         role: Role::Responder,
         spi_initiator,
         spi_responder,

@@ -48,6 +48,13 @@ pub(super) fn agree(core: &mut Core, connection: &ConnectionConfig, body: &Body<
     true
 }
 
+/// An IKE SA that stands: this end may have moved since it said where it is.
+pub(super) fn stands(established: &mut Established, core: &Core, ctx: &Context<'_>) {
+    if core.mobility.mobike.is_some() && core.mobility.moves > 0 {
+        established.tasks.push_move(ctx.now, Move::Update);
+    }
+}
+
 /// This end's addresses have changed.
 pub(super) fn relocated(
     established: &mut Established,

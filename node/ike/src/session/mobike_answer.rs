@@ -50,7 +50,8 @@ pub(super) fn answer(
     if body.has(NotifyType::NatDetectionDestinationIp) {
         tell_addresses(draft, core.spis(), arrival, established.connection.encapsulation);
     }
-    if established.standing == Standing::Superseded && updates {
+    if established.standing == Standing::Superseded && (updates || lists) {
+        // What is left to say has to arrive.
         core.move_to(ctx, arrival);
     }
     if !established.is_in_use() {

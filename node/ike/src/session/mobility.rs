@@ -79,6 +79,19 @@ impl Core {
             ctx.send_again(path, &pending);
             self.said = ctx.now;
         }
+        ctx.take_along(self.line.id, path);
+    }
+
+    /// The same while the peer is not known yet; once it is, it hears of it.
+    pub(super) fn move_attempt(&mut self, ctx: &mut Context<'_>, path: Path) {
+        if self.path == path {
+            return;
+        }
+        self.path = path;
+        self.mobility.moves = self.mobility.moves.wrapping_add(1);
+        if let Some(pending) = self.requests.pending() {
+            ctx.send_all(path, pending);
+        }
     }
 
     /// ESP of the children goes where IKE goes.

@@ -49,6 +49,7 @@ pub(super) fn successor(
     }
     let core = Core {
         id: ctx.ike_sa_id(),
+        line: core.line,
         role: fresh.role,
         spi_initiator: fresh.spis.0,
         spi_responder: fresh.spis.1,
@@ -123,11 +124,16 @@ fn hand_over(
     old.unfinished.forget_all(ctx);
     // A wish to rekey is fulfilled.
     for (from, task) in old.tasks.take().into_iter().filter(|(_, task)| !matches!(task, Task::RekeyIke)) {
+        if let Task::Move(kind) = task {
+            // The peer may not know the new one yet.
+            old.tasks.push_move(from, kind);
+        }
         new.tasks.push(from, task);
     }
     if let Some(Pending::Move(pending)) = &old.pending {
         new.tasks.push_move(ctx.now, pending.kind);
     }
+    new.reauth = std::mem::take(&mut old.reauth);
     new.standing = Standing::InUse;
     new.expires_at = new.connection.lifetime.hard.map(|wait| ctx.now + wait);
     old.standing = Standing::Superseded;

@@ -8,7 +8,7 @@ use super::followup_request::Followup;
 use super::rekey_request::IkeAnswer;
 use super::wanted::Wanted;
 use crate::crypto::KeyExchange;
-use crate::output::{ChildSaId, DeleteReason};
+use crate::output::{ChildSaId, DeleteReason, IkeSaId};
 use crate::wire::IkeSpi;
 
 /// A request to be made.
@@ -22,6 +22,8 @@ pub(crate) enum Task {
     Disown(u32),
     DeleteIke(DeleteReason),
     Liveness,
+    /// Deletes the IKE SA of this line once this one has all its children, at last at that time.
+    Retire(IkeSaId, Instant),
     /// Says which of two IKE SAs goes, if nobody has.
     Settle,
     Move(Move),
@@ -44,7 +46,12 @@ impl Task {
     /// Whether it can be done while the peer rekeys the IKE SA, whose children are about to move (RFC 7296 §2.25.2).
     pub(crate) fn is_harmless(&self) -> bool {
         match self {
-            Self::Disown(_) | Self::DeleteIke(_) | Self::Liveness | Self::Settle | Self::Move(_) => true,
+            Self::Disown(_)
+            | Self::DeleteIke(_)
+            | Self::Liveness
+            | Self::Retire(..)
+            | Self::Settle
+            | Self::Move(_) => true,
             Self::CreateChild(_) | Self::RekeyChild(_) | Self::DeleteChild(..) | Self::RekeyIke => false,
         }
     }

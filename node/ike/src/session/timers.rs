@@ -6,6 +6,7 @@ use super::child::Stage;
 use super::context::Context;
 use super::core::Core;
 use super::established::{Established, Standing};
+use super::reauth::{self, Reauth};
 use super::task::{Pending, Task};
 use super::{Phase, Session};
 use crate::error::IkeError;
@@ -95,7 +96,9 @@ impl Established {
         let tasks = self.tasks.due().filter(|_| idle && !self.unfinished.has_ike());
         let children = self.children.iter().filter(|child| child.stage != Stage::Deleting);
         let children = children.flat_map(|child| [child.rekey_at, child.expires_at]).flatten();
-        [self.rekey_at, self.expires_at, liveness, keepalive, tasks, self.unfinished.due()]
+        let Reauth { at: reauth, until } = self.reauth;
+        let unfinished = self.unfinished.due();
+        [self.rekey_at, self.expires_at, reauth, until, liveness, keepalive, tasks, unfinished]
             .into_iter()
             .flatten()
             .chain(children)
@@ -113,6 +116,12 @@ impl Established {
                 return false;
             }
             self.tasks.push_first(now, Task::DeleteIke(DeleteReason::Expired));
+        }
+        if passed(&mut self.reauth.until) {
+            self.tasks.push_first(now, Task::DeleteIke(DeleteReason::Expired));
+        }
+        if passed(&mut self.reauth.at) {
+            reauth::begin(self, core, ctx);
         }
         if passed(&mut self.rekey_at) {
             self.tasks.push(now, Task::RekeyIke);

@@ -23,6 +23,8 @@ mod policy;
 #[cfg(test)]
 mod postquantum;
 #[cfg(test)]
+mod reauth;
+#[cfg(test)]
 mod rekey;
 #[cfg(test)]
 mod roaming;

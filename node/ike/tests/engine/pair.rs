@@ -88,6 +88,8 @@ pub(crate) struct Node {
     /// Between which ends ESP goes.
     pub(crate) data: Option<(SocketAddr, SocketAddr)>,
     pub(crate) encapsulation: Option<Encapsulation>,
+    /// The same of the children of each IKE SA.
+    pub(crate) paths: BTreeMap<IkeSaId, (SocketAddr, SocketAddr)>,
     /// What is up now.
     pub(crate) ike: Vec<IkeSaId>,
     pub(crate) esp: BTreeMap<ChildSaId, Esp>,
@@ -226,6 +228,7 @@ impl Node {
             also: Vec::new(),
             data: None,
             encapsulation: None,
+            paths: BTreeMap::new(),
             ike: Vec::new(),
             esp: BTreeMap::new(),
         }
@@ -235,12 +238,14 @@ impl Node {
         match event {
             Event::IkeSaEstablished(it) => {
                 self.ike.push(it.ike_sa);
+                self.paths.insert(it.ike_sa, (it.local, it.remote));
                 self.established.push(it);
             }
             Event::IkeSaRekeyed { old, new, .. } => {
                 self.rekeyed += 1;
                 assert!(self.ike.contains(&old));
                 self.ike.push(new);
+                self.paths.extend(self.paths.get(&old).copied().map(|path| (new, path)));
                 self.esp.values_mut().filter(|esp| esp.ike_sa == old).for_each(|esp| esp.ike_sa = new);
             }
             Event::IkeSaDeleted { ike_sa, reason, .. } => {
@@ -270,7 +275,8 @@ impl Node {
                 assert!(self.ike.contains(&old) && self.ike.contains(&new), "both stand");
             }
             Event::Failed(failed) => self.failures.push(failed),
-            Event::AddressChanged { local, remote, encapsulation, .. } => {
+            Event::AddressChanged { ike_sa, local, remote, encapsulation, .. } => {
+                self.paths.insert(ike_sa, (local, remote));
                 self.encapsulation = Some(encapsulation);
                 self.moved.push(remote);
                 self.data = Some((local, remote));

@@ -5,6 +5,7 @@ mod changes;
 mod debug;
 mod messages;
 mod moves;
+mod moves_of_ours;
 mod ours;
 mod pair;
 mod paths;
