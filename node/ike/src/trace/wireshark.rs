@@ -128,7 +128,7 @@ impl ChildSaEstablished {
             ));
         }
         let prefix = if length == 0 { "" } else { "0x" };
-        // Two columns that Wireshark has since 3.6 and fills in by itself where they are left out.
+        // Two columns of newer versions, which fill them in where they are left out; Wireshark 4.0 discards them.
         let sequence = if self.esn { ",\"64-bit\",\"0\"" } else { "" };
         line(format_args!(
             "\"{family}\",\"{source}\",\"{destination}\",\"0x{spi:08x}\",\"{encryption}\",\"0x{cipher_key}\",\
