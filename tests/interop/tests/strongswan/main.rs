@@ -3,6 +3,7 @@
 mod among_charons;
 mod changes;
 mod debug;
+mod key_exchanges;
 mod messages;
 mod moves;
 mod moves_of_ours;
