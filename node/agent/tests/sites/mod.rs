@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Child, Output};
 
 use serde_json::{Value, json};
 
@@ -182,4 +182,31 @@ fn what_does_not_fit_is_told_in_words_and_tried_again() {
     });
     assert!(told.contains("aes256-sha512-modp2048 ") || told.contains("add"), "{told}");
     assert!(refusal(&add(&a, "name = 7")).contains("site.toml:1"));
+}
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn without_the_right_to_raw_sockets_a_site_goes_in_udp_or_says_why_not() {
+    let lan = Lan::new();
+    let mut node = Node::new(&lan, 1);
+    assert!(node.stop().success());
+    let line =
+        format!("exec setpriv --bounding-set -net_raw {}", node.agent_line("state", "socket", "mesh0"));
+    let _agent = Running(node.namespace.command("sh").args(["-c", &line]).spawn().unwrap());
+    until("the local socket", || node.twinmesh(&["status"]).status.success().then_some(()));
+
+    let refused = refusal(&add(&node, &site(1, "encapsulation = \"raw\"", "")));
+    assert!(refused.contains("raw socket") && refused.contains("CAP_NET_RAW"), "{refused}");
+    let output = add(&node, &site(1, "encapsulation = \"auto\"", ""));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("ESP goes in UDP in any case"), "{said}");
 }

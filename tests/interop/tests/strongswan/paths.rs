@@ -48,6 +48,30 @@ fn behind_nats(state: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
+/// charon's ESP in user space knows nothing but UDP, and says so by claiming to be behind a NAT.
+#[test]
+fn charon_gets_esp_in_udp_from_us_who_would_do_without() {
+    on_sites("ike-auto-encapsulation", |mesh| {
+        let charon = Charon::start(mesh, SOUTH.host, &[connection(mesh, SOUTH, NORTH)?])?;
+        let ours = Ours::start(mesh, NORTH)?;
+        let mut mine = connection(mesh, NORTH, SOUTH)?;
+        mine.options = "encapsulation = \"auto\"".to_owned();
+        for start in [Start::Initiate, Start::Answer] {
+            ours.add(&mine, start)?;
+            if start == Start::Answer {
+                charon.initiate("net").with_context(|| ours.log())?;
+            }
+            ours.settles_with(1).with_context(|| charon.log())?;
+            NORTH.ping(mesh, SOUTH, 3)?;
+            let sas = mesh.json(NORTH.host, &["twinmesh", "sa", "--json"])?;
+            ensure!(sas[0]["encapsulation"] == "udp", "{sas}");
+            ours.remove(SOUTH.host)?;
+            charon.is_empty_within(Duration::from_secs(5))?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn ipv6_carries_a_tunnel_in_both_roles() {
     on_sites_with_each_version("ike-ipv6", |mesh, version| {
