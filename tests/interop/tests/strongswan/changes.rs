@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use twinmesh_e2e::{Mesh, wait_for};
 use twinmesh_interop::strongswan::{Charon, Connection, Version};
 use twinmesh_interop::{NORTH, SOUTH, on_sites, on_sites_with_each_version};
@@ -101,6 +101,31 @@ fn both_rekey_all_the_time_and_one_tunnel_remains() {
         ensure!(report.sent > 250 && report.lost == 0, "{report:?}");
         ours.settles_with(1)?;
         charon.settles_with(1)
+    });
+}
+
+#[test]
+fn charon_reauthenticates_under_traffic_and_no_packet_is_lost() {
+    on_sites("ike-reauth-theirs", |mesh| {
+        let mut theirs = connection(mesh, SOUTH, NORTH)?;
+        theirs.options = "reauth_time = 5s\n rekey_time = 0s\n over_time = 60s\n rand_time = 0s".to_owned();
+        let softly = "make_before_break = yes";
+        let charon = Charon::start_version(mesh, SOUTH.host, Version::Trixie, softly, &[theirs])?;
+        let ours = Ours::start(mesh, NORTH)?;
+        ours.add(&connection(mesh, NORTH, SOUTH)?, Start::Answer)?;
+        charon.initiate("net").with_context(|| ours.log())?;
+        ours.settles_with(1)?;
+        let old = charon.ike_spis()?;
+        let stream = mesh.ping_in_background(SOUTH.host, NORTH.inner.into(), Duration::from_secs(13))?;
+        ike_spis_change(&charon, &old, 2 * PATIENCE)?;
+        let report = stream.finish()?;
+        ensure!(report.sent > 110 && report.lost == 0, "{report:?}");
+        // Neither end has kept the old one.
+        charon.settles_with(1)?;
+        ours.settles_with(1)?;
+        let log = charon.log();
+        ensure!(log.contains("reauthenticating IKE_SA"), "{log}");
+        Ok(())
     });
 }
 
