@@ -15,11 +15,11 @@ use crate::pair::{answering, connection};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// twinmesh at both sites.
-fn joined<'a>(
-    mesh: &'a Mesh,
+fn joined(
+    mesh: &Mesh,
     [first, second]: [Site; 2],
     change: impl Fn(&mut Connection),
-) -> Result<[Ours<'a>; 2]> {
+) -> Result<[Ours<'_>; 2]> {
     let mut theirs = answering(mesh, second, first)?;
     let mut mine = connection(mesh, first, second)?;
     change(&mut theirs);
