@@ -1,5 +1,7 @@
 //! Inputs that the fuzzer found worth keeping (`tests/fuzz`), run through its targets again.
 
+#[path = "../../../tests/fuzz/src/ike_initiator.rs"]
+mod ike_initiator;
 #[path = "../../../tests/fuzz/src/ike_inner.rs"]
 mod ike_inner;
 #[path = "../../../tests/fuzz/src/ike_message.rs"]
@@ -38,4 +40,9 @@ fn the_inside_of_encrypted_payloads_survives_the_corpus() {
 #[test]
 fn a_responder_survives_the_corpus() {
     replay("ike_responder", ike_responder::run);
+}
+
+#[test]
+fn an_initiator_survives_the_corpus() {
+    replay("ike_initiator", ike_initiator::run);
 }
