@@ -130,6 +130,21 @@ fn charon_reauthenticates_under_traffic_and_no_packet_is_lost() {
 }
 
 #[test]
+fn we_reauthenticate_under_traffic_and_no_packet_is_lost() {
+    on_sites("ike-reauth-ours", |mesh| {
+        let often = |connection: &mut Connection| connection.options = "reauth_time = \"5s\"".to_owned();
+        let (ours, charon) = joined(mesh, Version::OfMachine, often, |_| ())?;
+        let old = charon.ike_spis()?;
+        let stream = mesh.ping_in_background(SOUTH.host, NORTH.inner.into(), Duration::from_secs(13))?;
+        ike_spis_change(&charon, &old, 2 * PATIENCE)?;
+        let report = stream.finish()?;
+        ensure!(report.sent > 110 && report.lost == 0, "{report:?}");
+        ours.settles_with(1)?;
+        charon.settles_with(1)
+    });
+}
+
+#[test]
 fn either_side_ends_the_tunnel_and_the_other_follows() {
     on_sites_with_each_version("ike-delete", |mesh, version| {
         let (ours, charon) = joined(mesh, version, |_| (), |_| ())?;
