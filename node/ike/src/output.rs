@@ -1,79 +1,23 @@
 //! What goes into the engine and what comes out of it.
 
+mod command;
+mod id;
+mod settings;
 mod words;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use crate::config::{ConnectionConfig, Mode, TrafficSelector};
+pub use self::command::Command;
+pub use self::id::{ChildSaId, IkeSaId};
+pub use self::settings::{EngineConfig, HalfOpenLimits, Retransmission};
+use crate::config::{Mode, TrafficSelector};
 use crate::error::IkeError;
 use crate::trace::Trace;
-
-/// One IKE SA of this engine. Never given twice, and kept by no other SA: a rekeyed IKE SA has an id of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IkeSaId(pub(crate) u64);
-
-/// One child SA (a pair of ESP SAs) of this engine. Never given twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChildSaId(pub(crate) u64);
-
-/// What the caller asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Command {
-    /// Sets up the IKE SA of a connection, with all its children.
-    Initiate {
-        connection: Arc<str>,
-    },
-    /// Another child of a connection, by its name in the configuration; the IKE SA is set up first if need be.
-    CreateChild {
-        connection: Arc<str>,
-        child: Arc<str>,
-        /// The packet that calls for it, this end's side first: it goes first in the selectors (RFC 7296 §2.9), and
-        /// where the peer takes one pair of subnets only, it says which.
-        trigger: Option<(TrafficSelector, TrafficSelector)>,
-    },
-    RekeyIke {
-        ike_sa: IkeSaId,
-    },
-    RekeyChild {
-        child_sa: ChildSaId,
-    },
-    TerminateChild {
-        child_sa: ChildSaId,
-    },
-    Terminate {
-        ike_sa: IkeSaId,
-    },
-    /// All IKE SAs of the connection, those being set up too.
-    TerminateConnection {
-        connection: Arc<str>,
-    },
-    /// Asks the peer for a sign of life now.
-    CheckLiveness {
-        ike_sa: IkeSaId,
-    },
-    /// This node's end has changed. The IKE SAs of the connection go on from `local`, and the peer hears of it, and
-    /// that this node may be found at `additional` too (RFC 4555 §3.5, §3.6).
-    AddressesChanged {
-        connection: Arc<str>,
-        local: IpAddr,
-        additional: Vec<IpAddr>,
-    },
-    /// A new IKE SA from scratch with the same children; the old one goes on until nothing is missing in the new one
-    /// (RFC 7296 §2.8.3).
-    Reauthenticate {
-        ike_sa: IkeSaId,
-    },
-    /// ESP of this IKE SA's children came in: a peer that sends data is alive.
-    Heard {
-        ike_sa: IkeSaId,
-    },
-}
 
 /// What the engine wants done.
 #[derive(Debug)]
@@ -280,109 +224,8 @@ pub struct Failed {
     pub error: IkeError,
 }
 
-/// Of the whole engine. What concerns one peer is in its `ConnectionConfig`.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    pub retransmission: Retransmission,
-    pub half_open: HalfOpenLimits,
-    /// Between keepalives, while this node is behind a NAT and sends nothing else (RFC 3948 §4).
-    pub keepalive: Duration,
-    /// Largest IP packet that carries an IKE message; a larger message is sent in fragments (RFC 7383 §2.5.1).
-    pub fragment_size: usize,
-    /// Says INITIAL_CONTACT in the first exchange with a peer.
-    pub initial_contact: bool,
-}
-
-/// Retransmission of requests: after `first`, then each time `factor` tenths longer, `tries` times in all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retransmission {
-    pub first: Duration,
-    /// In tenths: 18 is a factor of 1.8.
-    pub factor: u32,
-    pub longest: Duration,
-    pub tries: u32,
-}
-
-/// Against floods of IKE_SA_INIT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HalfOpenLimits {
-    /// Cookies are asked for from so many half-open IKE SAs on.
-    pub cookie_from: usize,
-    /// The same, of one remote address.
-    pub cookie_from_per_address: usize,
-    /// No further half-open IKE SA.
-    pub total: usize,
-    pub per_address: usize,
-    /// A responder waits so long for IKE_AUTH.
-    pub lifetime: Duration,
-}
-
-impl EngineConfig {
-    pub(crate) fn retransmission_to(&self, connection: &ConnectionConfig) -> Retransmission {
-        connection.retransmission.unwrap_or(self.retransmission)
-    }
-
-    /// The smallest, where it is not yet known which of these connections it is.
-    pub(crate) fn fragment_size_to<'a>(
-        &self,
-        connections: impl IntoIterator<Item = &'a ConnectionConfig>,
-    ) -> usize {
-        let sizes = connections.into_iter().map(|it| it.fragment_size.unwrap_or(self.fragment_size));
-        sizes.min().unwrap_or(self.fragment_size)
-    }
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            retransmission: Retransmission::default(),
-            half_open: HalfOpenLimits::default(),
-            keepalive: Duration::from_secs(20),
-            fragment_size: 1280,
-            initial_contact: true,
-        }
-    }
-}
-
-impl Default for Retransmission {
-    /// As strongSwan: 4 s, 7.2 s, 13 s, 23 s, 42 s, given up after 165 s.
-    fn default() -> Self {
-        Self { first: Duration::from_secs(4), factor: 18, longest: Duration::from_mins(1), tries: 5 }
-    }
-}
-
-impl Default for HalfOpenLimits {
-    fn default() -> Self {
-        Self {
-            cookie_from: 30,
-            cookie_from_per_address: 3,
-            total: 4096,
-            per_address: 16,
-            lifetime: Duration::from_secs(30),
-        }
-    }
-}
-
 impl fmt::Debug for ChildKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ChildKeys")
-    }
-}
-
-impl IkeSaId {
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for IkeSaId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl fmt::Display for ChildSaId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
     }
 }
