@@ -18,7 +18,7 @@ test: ## everything: formatting, lints, licences, unit tests, whole system in th
 
 bench: ## speed of the ESP engine beside the bare ciphers
 	@tests/setup.sh demo
-	cargo bench --locked -p twinmesh-esp
+	cargo bench --locked -p twinmesh-esp -p twinmesh-ike
 
 fuzz: ## what reads packets, ten minutes for each target; SECONDS=n for less
 	@tests/fuzz/run.sh all $(or $(SECONDS),600)
