@@ -222,6 +222,9 @@ impl Agent {
         self.seen = changes;
         let before = self.here.hosts.clone();
         self.look_around().await;
+        if let Some(plane) = self.plane.as_mut() {
+            plane.distrust_routes();
+        }
         if self.has_sas() {
             self.reroute_sas().await;
         }

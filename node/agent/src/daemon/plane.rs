@@ -30,6 +30,8 @@ pub(super) struct Plane {
     pub(super) guards: Guards,
     /// Why traffic of some SA does not reach the TUN device.
     pub(super) route_problem: Option<String>,
+    /// What the kernel was last told.
+    routed: Option<(InterfacePlan, SaRoutes)>,
 }
 
 impl Plane {
@@ -59,6 +61,7 @@ impl Plane {
             sas: BTreeMap::new(),
             guards: Guards::new(),
             route_problem: None,
+            routed: None,
         })
     }
 
@@ -102,8 +105,13 @@ impl Plane {
         self.route(Some(map), &map.own.addresses, here).await.ok();
     }
 
-    /// Brings addresses, routes and detours to the map and the SAs. The first refusal that concerns an SA, in words
-    /// for the user.
+    /// The kernel may have lost routes: what [`Self::route`] asks for next is asked for again.
+    pub(super) fn distrust_routes(&mut self) {
+        self.routed = None;
+    }
+
+    /// Brings addresses, routes and detours to the map and the SAs, if they differ from what was asked for last. The
+    /// first refusal that concerns an SA, in words for the user.
     pub(super) async fn route(
         &mut self,
         map: Option<&NetworkMap>,
@@ -114,6 +122,9 @@ impl Plane {
         let routes = SaRoutes::of(self.sas.values().chain(guarded), overlay, &here.hosts);
         let mut plan = map.map(InterfacePlan::of).unwrap_or_default();
         plan.add_routes(routes.direct.clone());
+        if self.routed.as_ref().is_some_and(|(told, detours)| *told == plan && *detours == routes) {
+            return self.route_problem.clone().map_or(Ok(()), Err);
+        }
         self.interface.apply(&plan).await;
         let detoured = self.detours.apply(&routes.detours).await.map_err(|error| error.to_string());
         let kernel = self.interface.routes();
@@ -129,6 +140,7 @@ impl Plane {
             tracing::error!(problem, "traffic of an SA does not reach the TUN device");
         }
         self.route_problem.clone_from(&problem);
+        self.routed = Some((plan, routes));
         problem.map_or(Ok(()), Err)
     }
 }

@@ -9,6 +9,7 @@ use twinmesh_dataplane::esp::{IpRange, Mode, Selectors};
 use twinmesh_ike::config::Remote;
 
 use crate::api::{SaOrigin, SaState};
+use crate::network::is_covered;
 use crate::sa::ManualSa;
 
 /// A pair of SAs in the data plane.
@@ -115,13 +116,23 @@ impl SaRoutes {
         let mut routes = Self::default();
         for sa in sas {
             for destination in &sa.destinations {
-                let around_a_peer =
-                    anywhere.contains(destination) || peers.iter().any(|peer| destination.contains(peer));
+                let within = destination.network()..=destination.broadcast();
+                let around_a_peer = anywhere.contains(destination) || peers.range(within).next().is_some();
                 let table = if around_a_peer { &mut routes.detours } else { &mut routes.direct };
                 // Of two SAs with one destination the first wins, as in the data plane.
                 table.entry(*destination).or_insert_with(|| sa.source(destination, overlay, hosts));
             }
         }
+        // One route serves all children of a guard; detours come before the main table.
+        let detours = routes.detours.clone();
+        let is_served = |by: &Routes, route: Option<IpNet>, source: &Option<IpAddr>| {
+            route.is_some_and(|route| is_covered(by, route, *source))
+        };
+        let direct = routes.direct.clone();
+        routes.detours.retain(|route, source| !is_served(&detours, route.supernet(), source));
+        routes.direct.retain(|route, source| {
+            !is_served(&direct, route.supernet(), source) && !is_served(&detours, Some(*route), source)
+        });
         routes
     }
 }
@@ -167,6 +178,18 @@ mod tests {
     fn between_overlay_addresses_the_devices_own_address_fits() {
         let routes = routes("mode = \"tunnel\"\nlocal_ts = [\"100.64.0.1\"]\nremote_ts = [\"100.64.0.2\"]");
         assert_eq!(shown(&routes.direct), ["100.64.0.2/32"]);
+    }
+
+    #[test]
+    fn a_wider_route_with_the_same_source_serves_the_narrower_ones() {
+        let wide =
+            "local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"10.2.0.0/16\", \"10.2.3.0/24\", \"10.2.3.4\"]";
+        let direct = routes(&format!("mode = \"tunnel\"\n{wide}"));
+        assert_eq!(shown(&direct.direct), ["10.2.0.0/16 from 10.1.0.1"]);
+        let around = "local_ts = [\"10.1.0.0/16\"]\nremote_ts = [\"198.0.0.0/8\", \"198.51.100.0/30\", \"198.18.0.1\"]";
+        let detoured = routes(&format!("mode = \"tunnel\"\n{around}"));
+        assert_eq!(shown(&detoured.detours), ["198.0.0.0/8 from 10.1.0.1"]);
+        assert!(detoured.direct.is_empty(), "the detour is looked up first");
     }
 
     #[test]

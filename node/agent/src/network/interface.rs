@@ -1,6 +1,7 @@
 //! The TUN device's addresses and routes, by netlink. They go with the device.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::successors;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -41,13 +42,16 @@ impl InterfacePlan {
     /// Further routes, unless a route that is there already covers them with the same source.
     pub fn add_routes(&mut self, routes: impl IntoIterator<Item = (IpNet, Option<IpAddr>)>) {
         for (route, source) in routes {
-            let covered =
-                |(wide, other): (&IpNet, &Option<IpAddr>)| wide.contains(&route) && *other == source;
-            if !self.routes.iter().any(covered) {
+            if !is_covered(&self.routes, route, source) {
                 self.routes.insert(route, source);
             }
         }
     }
+}
+
+/// Whether a route, or a wider one, is there with the same source.
+pub fn is_covered(routes: &BTreeMap<IpNet, Option<IpAddr>>, route: IpNet, source: Option<IpAddr>) -> bool {
+    successors(Some(route.trunc()), IpNet::supernet).any(|wide| routes.get(&wide) == Some(&source))
 }
 
 /// Whether the kernel has taken an address or route.

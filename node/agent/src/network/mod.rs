@@ -12,7 +12,7 @@ mod watch;
 
 pub use detour::{DETOUR_MARK, DetourError, Detours, sweep_detours};
 pub use endpoints::{HostAddress, host_addresses, host_endpoints, read_host_addresses};
-pub use interface::{Interface, InterfacePlan, KernelState};
+pub use interface::{Interface, InterfacePlan, KernelState, is_covered};
 pub use plain_ike::{PLAIN_IKE_PORT, PlainIke, PlainMessage};
 pub use reverse_path::strict_interfaces;
 pub use source::source_address;

@@ -1,5 +1,6 @@
 //! Child SAs in the data plane: each a tunnel of its own, the next before the last is gone.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,7 +89,9 @@ impl Agent {
             Child { connection, name: child, ike_sa, tunnel, awaits, follows, heard: 0, rekey_asked: false };
         self.sites.children.insert(id, known);
         self.sites.reroute = true;
-        self.sites.watch_due = Some(now + QUICK_INTERVAL);
+        let soon = now + QUICK_INTERVAL;
+        // Many new children must not put it off for ever.
+        self.sites.watch_due = Some(self.sites.watch_due.map_or(soon, |due| due.min(soon)));
     }
 
     /// The name of the new tunnel.
@@ -193,8 +196,10 @@ impl Agent {
         let Some(plane) = self.plane.as_mut() else { return };
         let mut commands = Vec::new();
         let status = plane.dataplane.esp_status();
+        let status: HashMap<&str, &EspStatus> =
+            status.iter().map(|status| (status.name.as_str(), status)).collect();
         for (_, tunnel) in self.sites.lingering.extract_if(.., |(until, _)| *until <= now) {
-            if let Some(status) = status.iter().find(|status| status.name == tunnel) {
+            if let Some(status) = status.get(tunnel.as_str()) {
                 self.sites.nodes.settle(status);
             }
             plane.dataplane.remove_esp(&tunnel);
@@ -202,7 +207,7 @@ impl Agent {
             self.sites.reroute = true;
         }
         for (id, child) in &mut self.sites.children {
-            let Some(status) = status.iter().find(|status| status.name == child.tunnel) else { continue };
+            let Some(status) = status.get(child.tunnel.as_str()) else { continue };
             commands.extend(child.look(*id, status));
             if child.heard > 0
                 && let Some(old) = child.awaits.take()

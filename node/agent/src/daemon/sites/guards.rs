@@ -1,6 +1,6 @@
 //! The guards of the children, and the routes that lead traffic to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use twinmesh_dataplane::{GuardAction, GuardConfig};
 
@@ -28,12 +28,9 @@ impl Agent {
         let wanted: Vec<(GuardConfig, Installed)> =
             self.sites.in_order().into_iter().flat_map(|entry| self.guards_of(entry)).collect();
         let Some(plane) = self.plane.as_mut() else { return };
-        let gone: Vec<String> = plane
-            .guards
-            .keys()
-            .filter(|name| !wanted.iter().any(|(config, _)| config.name == **name))
-            .cloned()
-            .collect();
+        let names: BTreeSet<&str> = wanted.iter().map(|(config, _)| config.name.as_str()).collect();
+        let gone: Vec<String> =
+            plane.guards.keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
         for name in gone {
             plane.dataplane.remove_guard(&name);
             plane.guards.remove(&name);
