@@ -3,7 +3,9 @@
 use super::body::Body;
 use super::child::Stage;
 use super::child_keys::{Agreed, install};
-use super::child_retry::{RETRY, RETRY_REFUSED, failed, later, not_found, refused, single_pairs};
+use super::child_retry::{
+    RETRY, RETRY_REFUSED, failed, later, not_found, other_group, refused, single_pairs,
+};
 use super::context::Context;
 use super::core::Core;
 use super::draft::Draft;
@@ -14,13 +16,11 @@ use super::task::{NoncePair, Pending, PendingChild, Task};
 use super::translate;
 use super::transport::{Answered, answered as read_selectors, asked};
 use super::wanted::Wanted;
-use crate::config::{ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, TransformKind, check_answer};
+use crate::config::{ChildConfig, Choice, KeyExchanges, Mode, SelectorPair, check_answer};
 use crate::crypto::{Group, KeyExchange};
 use crate::error::IkeError;
 use crate::output::{ChildSaId, ChildSpis, DeleteReason, OutboundStart};
 use crate::wire::{ExchangeType, NotifyType, SaSpi, WireError};
-
-const MOST_RETRIES: u8 = 3;
 
 pub(super) fn create(
     established: &mut Established,
@@ -61,7 +61,7 @@ fn first_group(config: &ChildConfig) -> Option<Group> {
     groups.filter_map(|group| Group::try_from(group).ok()).find(|group| !group.is_additional_only())
 }
 
-fn send(
+pub(super) fn send(
     established: &mut Established,
     core: &mut Core,
     ctx: &mut Context<'_>,
@@ -269,36 +269,4 @@ fn has_twin(established: &Established, new: ChildSaId) -> bool {
             && other.config.name == new.config.name
             && (&other.local_ts, &other.remote_ts) == (&new.local_ts, &new.remote_ts)
     })
-}
-
-/// RFC 7296 §1.3: once more, with the group that the peer wants, if it is one of ours.
-fn other_group(
-    established: &mut Established,
-    core: &mut Core,
-    ctx: &mut Context<'_>,
-    pending: PendingChild,
-    wanted: u16,
-) {
-    let ours = pending.wanted.config.proposals.iter();
-    let offered = ours
-        .flat_map(|proposal| proposal.of_kind(TransformKind::KeyExchange))
-        .any(|exchange| exchange.id == wanted);
-    let group = Group::try_from(wanted).ok().filter(|group| offered && !group.is_additional_only());
-    if group.is_none() || pending.retries >= MOST_RETRIES {
-        return refused(established, core, ctx, &pending, NotifyType::InvalidKePayload);
-    }
-    if pending.collision.is_some() {
-        return;
-    }
-    let still = pending.rekeys.is_none_or(|old| {
-        established.children.by_id(old).is_some_and(|child| child.stage == Stage::Installed)
-    });
-    if !still {
-        return;
-    }
-    let retries = pending.retries.saturating_add(1);
-    let name = pending.wanted.config.name.clone();
-    if let Err(error) = send(established, core, ctx, pending.wanted, pending.rekeys, group, retries) {
-        established.report(core, ctx, &name, error);
-    }
 }

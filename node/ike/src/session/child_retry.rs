@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use super::child::Stage;
+use super::child_request::send;
 use super::context::Context;
 use super::core::Core;
 use super::established::Established;
 use super::task::{PendingChild, Task};
 use super::wanted::Wanted;
 use crate::config::{Proposal, TransformKind};
+use crate::crypto::Group;
 use crate::error::IkeError;
 use crate::output::DeleteReason;
 use crate::wire::{ExchangeType, NotifyType};
 
+const MOST_RETRIES: u8 = 3;
 /// After TEMPORARY_FAILURE: soon enough to be done before the hard limit, at random so as not to collide again.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
 /// After any other refusal of a rekey: the old child is still good.
@@ -97,5 +100,37 @@ pub(super) fn failed(
     established.report(core, ctx, &pending.wanted.config.name, error);
     if pending.rekeys.is_some() {
         later(established, ctx, pending, RETRY_REFUSED);
+    }
+}
+
+/// RFC 7296 §1.3: once more, with the group that the peer wants, if it is one of ours.
+pub(super) fn other_group(
+    established: &mut Established,
+    core: &mut Core,
+    ctx: &mut Context<'_>,
+    pending: PendingChild,
+    wanted: u16,
+) {
+    let ours = pending.wanted.config.proposals.iter();
+    let offered = ours
+        .flat_map(|proposal| proposal.of_kind(TransformKind::KeyExchange))
+        .any(|exchange| exchange.id == wanted);
+    let group = Group::try_from(wanted).ok().filter(|group| offered && !group.is_additional_only());
+    if group.is_none() || pending.retries >= MOST_RETRIES {
+        return refused(established, core, ctx, &pending, NotifyType::InvalidKePayload);
+    }
+    if pending.collision.is_some() {
+        return;
+    }
+    let still = pending.rekeys.is_none_or(|old| {
+        established.children.by_id(old).is_some_and(|child| child.stage == Stage::Installed)
+    });
+    if !still {
+        return;
+    }
+    let retries = pending.retries.saturating_add(1);
+    let name = pending.wanted.config.name.clone();
+    if let Err(error) = send(established, core, ctx, pending.wanted, pending.rekeys, group, retries) {
+        established.report(core, ctx, &name, error);
     }
 }
