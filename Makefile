@@ -16,9 +16,11 @@ test: ## everything: formatting, lints, licences, unit tests, whole system in th
 	@tests/setup.sh test
 	@tests/run.sh
 
-bench: ## speed of the ESP engine beside the bare ciphers
-	@tests/setup.sh demo
+bench: ## speed and memory: ESP beside the bare ciphers, IKE, the agent as responder beside charon
+	@tests/setup.sh test
 	cargo bench --locked -p twinmesh-esp -p twinmesh-ike
+	cargo build --release --locked --bins
+	cargo bench --locked -p twinmesh-interop --bench responder
 
 fuzz: ## what reads packets, ten minutes for each target; SECONDS=n for less
 	@tests/fuzz/run.sh all $(or $(SECONDS),600)
