@@ -1,36 +1,30 @@
 //! Child SAs in the data plane: each a tunnel of its own, the next before the last is gone.
 
 use std::collections::HashMap;
+mod parameters;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use twinmesh_dataplane::esp::{
-    KeyMaterial, Lifetime, LifetimeState, Limits, Mode, OriginalAddresses, OuterPolicy, SaParameters,
-    Selectors, Spi, Suite, TrafficSelector,
-};
-use twinmesh_dataplane::{Encapsulation as EspEncapsulation, EspConfig, EspPath, EspStatus};
-use twinmesh_ike::config::{Mode as IkeMode, TrafficSelector as IkeSelector};
+use twinmesh_dataplane::EspStatus;
+use twinmesh_dataplane::esp::LifetimeState;
 use twinmesh_ike::{
     ChildSaDeleted, ChildSaEstablished, ChildSaId, Command, DeleteReason, Encapsulation, IkeSaId,
     OutboundStart,
 };
 
+use self::parameters::{esp_config, esp_path};
 use super::super::agent::Agent;
 use super::super::sa_routes::Installed;
 use super::guards::guard_name;
 use super::is_of_node;
-use crate::sa::needs_alignment_of_8;
-use crate::site::{SiteChild, to_esp};
 
 /// Packets of a peer that arrive later than this after its DELETE are lost.
 const LINGER: Duration = Duration::from_secs(5);
 /// SAs are looked at so often, and so often while a peer is awaited on a new one.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const QUICK_INTERVAL: Duration = Duration::from_millis(100);
-/// Sequence numbers of 32 bits: new keys well before they end (trap 2).
-const SOFT_PACKETS: u64 = 3 << 30;
-
 /// A pair of SAs that the engine has negotiated, and the data plane has.
 pub(super) struct Child {
     pub(super) connection: Arc<str>,
@@ -238,75 +232,4 @@ impl Child {
         }
         commands
     }
-}
-
-fn esp_config(
-    event: ChildSaEstablished,
-    name: String,
-    follows: Option<String>,
-    child: &SiteChild,
-    follow_remote: bool,
-) -> Result<EspConfig, String> {
-    let spi = |value| Spi::new(value).ok_or_else(|| format!("the SPI {value:08x} is reserved"));
-    let selectors = |side: &[IkeSelector]| -> Result<Vec<TrafficSelector>, &str> {
-        side.iter().map(|one| to_esp(one).ok_or("a selector's ports are in the wrong order")).collect()
-    };
-    let mode = match event.mode {
-        IkeMode::Tunnel => Mode::Tunnel,
-        IkeMode::Transport => Mode::Transport,
-    };
-    let path = esp_path(event.local, event.remote, event.encapsulation);
-    let inbound = SaParameters {
-        spi: spi(event.spis.inbound)?,
-        suite: event.suite.parse::<Suite>().map_err(|error| format!("{}: {error}", event.suite))?,
-        mode,
-        esn: event.esn,
-        selectors: Selectors { local: selectors(&event.local_ts)?, remote: selectors(&event.remote_ts)? },
-        lifetime: lifetime(child, event.esn),
-        replay_window: child.replay_window,
-        tfc_multiple: 0,
-        tfc_limit: 0,
-        align_8: needs_alignment_of_8(&path),
-    };
-    let mut keys = event.keys;
-    let key = |bytes: &mut Vec<u8>| KeyMaterial::new(std::mem::take(bytes));
-    Ok(EspConfig {
-        name,
-        outbound: SaParameters { spi: spi(event.spis.outbound)?, ..inbound.clone() },
-        inbound,
-        inbound_key: key(&mut keys.inbound),
-        outbound_key: key(&mut keys.outbound),
-        path,
-        follow_remote,
-        original: event
-            .original
-            .map(|original| OriginalAddresses { source: original.source, destination: original.destination }),
-        follows,
-        guard: None,
-        outer: OuterPolicy::default(),
-        path_mtu: child.path_mtu,
-    })
-}
-
-/// As the engine tells it.
-fn esp_path(local: SocketAddr, remote: SocketAddr, encapsulation: Encapsulation) -> EspPath {
-    EspPath {
-        local: Some(local.ip()).filter(|local| !local.is_unspecified()),
-        remote,
-        encapsulation: match encapsulation {
-            Encapsulation::Udp => EspEncapsulation::Udp,
-            Encapsulation::None => EspEncapsulation::Raw,
-        },
-    }
-}
-
-/// Time is the engine's affair.
-fn lifetime(child: &SiteChild, esn: bool) -> Lifetime {
-    let packets = (!esn).then_some(SOFT_PACKETS);
-    let soft = Limits { bytes: child.rekey_bytes, packets, time: None };
-    let hard = Limits {
-        bytes: child.rekey_bytes.map(|bytes| bytes.saturating_add(bytes / 10)),
-        ..Limits::default()
-    };
-    Lifetime { soft, hard }
 }
