@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Encryption algorithms of the IKE SA (IKEv2 transform type 1).
 ///
-/// AES-GCM and ChaCha20-Poly1305: RFC 5282, 7634. AES-CBC: RFC 3602.
+/// AES-GCM and ChaCha20-Poly1305: RFC 5282, 7634. AES-CBC: RFC 3602. 3DES-CBC: RFC 2451, by opt-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Encryption {
@@ -14,9 +14,10 @@ pub enum Encryption {
     Aes128Cbc,
     Aes192Cbc,
     Aes256Cbc,
+    TripleDesCbc,
 }
 
-/// Integrity algorithms of the IKE SA (IKEv2 transform type 3), beside AES-CBC only.
+/// Integrity algorithms of the IKE SA (IKEv2 transform type 3), beside CBC only.
 ///
 /// HMAC-SHA2: RFC 4868. HMAC-SHA1-96: RFC 2404, by opt-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,6 +111,7 @@ table! {
         Aes256Cbc = "aes256", 12;
         Aes192Cbc = "aes192", 12;
         Aes128Cbc = "aes128", 12;
+        TripleDesCbc = "3des", 3;
     }
 }
 
@@ -162,14 +164,14 @@ macro_rules! from_number {
 from_number!(Integrity Prf Group);
 
 impl Encryption {
-    /// The value of the Key Length attribute, which AES needs and ChaCha20-Poly1305 must not have (RFC 7296 §3.3.5,
-    /// RFC 7634 §4).
+    /// The value of the Key Length attribute, which AES needs; ChaCha20-Poly1305 and 3DES must not have it
+    /// (RFC 7296 §3.3.5, RFC 7634 §4).
     pub const fn key_bits(self) -> Option<u16> {
         match self {
             Self::Aes128Gcm16 | Self::Aes128Cbc => Some(128),
             Self::Aes192Cbc => Some(192),
             Self::Aes256Gcm16 | Self::Aes256Cbc => Some(256),
-            Self::ChaCha20Poly1305 => None,
+            Self::ChaCha20Poly1305 | Self::TripleDesCbc => None,
         }
     }
 
@@ -183,7 +185,7 @@ impl Encryption {
         match self {
             Self::Aes128Cbc => 16,
             Self::Aes128Gcm16 => 20,
-            Self::Aes192Cbc => 24,
+            Self::Aes192Cbc | Self::TripleDesCbc => 24,
             Self::Aes256Cbc => 32,
             Self::Aes256Gcm16 | Self::ChaCha20Poly1305 => 36,
         }
@@ -193,7 +195,7 @@ impl Encryption {
     pub const fn is_aead(self) -> bool {
         match self {
             Self::Aes128Gcm16 | Self::Aes256Gcm16 | Self::ChaCha20Poly1305 => true,
-            Self::Aes128Cbc | Self::Aes192Cbc | Self::Aes256Cbc => false,
+            Self::Aes128Cbc | Self::Aes192Cbc | Self::Aes256Cbc | Self::TripleDesCbc => false,
         }
     }
 }

@@ -110,7 +110,7 @@ impl Cipher {
     fn iv_len(&self) -> usize {
         match self {
             Self::Aead(_) => aead::IV,
-            Self::CbcHmac(_) => cbc::BLOCK,
+            Self::CbcHmac(cipher) => cipher.block(),
         }
     }
 
@@ -124,7 +124,7 @@ impl Cipher {
     fn block(&self) -> usize {
         match self {
             Self::Aead(_) => 1,
-            Self::CbcHmac(_) => cbc::BLOCK,
+            Self::CbcHmac(cipher) => cipher.block(),
         }
     }
 

@@ -62,6 +62,7 @@ impl IkeKeys {
             Encryption::Aes128Cbc => "AES-CBC-128 [RFC3602]",
             Encryption::Aes192Cbc => "AES-CBC-192 [RFC3602]",
             Encryption::Aes256Cbc => "AES-CBC-256 [RFC3602]",
+            Encryption::TripleDesCbc => "3DES [RFC2451]",
             Encryption::ChaCha20Poly1305 => {
                 let name = suite.encryption();
                 return line(format_args!(

@@ -49,6 +49,7 @@ fn every_suite_and_group_works() {
         "aes192-sha384-ecp256",
         "aes256-sha512-x25519",
         "aes128-sha1-modp1024",
+        "3des-sha1-modp1024",
     ] {
         let mut left = connection();
         left.proposals = proposals(Protocol::Ike, ike);

@@ -137,7 +137,7 @@ Settings; unknown ones are refused:
                  then up to seven more, ke1_ to ke7_ in front (RFC 9370): \"aes256gcm16-prfsha384-x25519-ke1_mlkem768\"
                  keeps recorded traffic closed to quantum computers, ke1_none beside it lets a peer do without. The
                  same for children, whose rekeys it protects
-  allow_legacy   true to let proposals name sha1, modp1024 and modp1536, and to take signatures over SHA-1
+  allow_legacy   true to let proposals name 3des, sha1, modp1024 and modp1536, and to take signatures over SHA-1
   rekey_time     of the IKE SA; default \"4h\"
   reauth_time    peer and node prove anew who they are, in an IKE SA from scratch while the old one goes on; default:
                  never by this node

@@ -54,7 +54,7 @@ const TABLE: &[Row] = &[
     cipher("aes128ctr", 13, 128, Use::Esp),
     cipher("aes192ctr", 13, 192, Use::Esp),
     cipher("aes256ctr", 13, 256, Use::Esp),
-    row("3des", Encryption, 3, Legacy, Use::Esp),
+    row("3des", Encryption, 3, Legacy, Use::Both),
     row("sha256", Integrity, 12, Sound, Use::Both),
     row("sha384", Integrity, 13, Sound, Use::Both),
     row("sha512", Integrity, 14, Sound, Use::Both),

@@ -63,6 +63,9 @@ fn weak_algorithms_need_consent() {
     let proposal = Proposal::parse(Protocol::Ike, text, Legacy::Allowed).unwrap();
     assert_eq!(proposal.to_string(), text);
     assert_eq!(proposal.first_key_exchange(), Some(2));
+    let text = "3des-sha256-modp2048";
+    assert!(ike(text).unwrap_err().to_string().contains("allow_legacy"));
+    assert_eq!(Proposal::parse(Protocol::Ike, text, Legacy::Allowed).unwrap().to_string(), text);
 }
 
 #[test]

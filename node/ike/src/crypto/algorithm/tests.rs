@@ -22,9 +22,10 @@ fn numbers_and_names_are_read_back() {
 }
 
 #[test]
-fn aes_needs_a_key_length_and_chacha_has_none() {
+fn aes_needs_a_key_length_and_others_have_none() {
     assert_eq!(Encryption::of_transform(20, None), None);
     assert_eq!(Encryption::of_transform(20, Some(512)), None);
     assert_eq!(Encryption::of_transform(28, Some(256)), None);
     assert_eq!(Encryption::of_transform(28, None), Some(Encryption::ChaCha20Poly1305));
+    assert_eq!(Encryption::of_transform(3, Some(192)), None);
 }

@@ -26,9 +26,10 @@ impl Aead {
             Encryption::Aes128Gcm16 => &AES_128_GCM,
             Encryption::Aes256Gcm16 => &AES_256_GCM,
             Encryption::ChaCha20Poly1305 => &CHACHA20_POLY1305,
-            Encryption::Aes128Cbc | Encryption::Aes192Cbc | Encryption::Aes256Cbc => {
-                panic!("a suite without integrity algorithm has an AEAD")
-            }
+            Encryption::Aes128Cbc
+            | Encryption::Aes192Cbc
+            | Encryption::Aes256Cbc
+            | Encryption::TripleDesCbc => panic!("a suite without integrity algorithm has an AEAD"),
         };
         let (key, &salt) = key.split_last_chunk().expect("SK_e ends with the salt");
         let key = UnboundKey::new(algorithm, key).expect("SK_e is as long as the suite says");
