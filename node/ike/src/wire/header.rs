@@ -64,11 +64,12 @@ pub struct Header {
 impl Header {
     pub const LENGTH: usize = 28;
 
-    /// Of a message of a higher major version, as far as all versions have the same layout (RFC 7296 §2.5).
+    /// Of a message of a higher major version, as far as all versions have the same layout (RFC 7296 §2.5). An
+    /// initiator's SPI is never zero (RFC 7296 §3.1).
     pub fn of_higher_version(datagram: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(datagram, 0, None);
         let (header, _, version) = Self::read(&mut reader).ok()?;
-        (version > VERSION >> 4).then_some(header)
+        (version > VERSION >> 4 && !header.initiator_spi.is_zero()).then_some(header)
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<(Self, PayloadType, u8), WireError> {

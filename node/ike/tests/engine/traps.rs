@@ -103,8 +103,9 @@ fn a_higher_major_version_is_told_ours_and_nothing_is_kept() {
     assert_eq!(answer, expected.concat());
     assert_eq!(scripted.engine.half_open(), 0);
 
-    // Neither answers, nor IKEv1, nor what is shorter than our answer.
-    for silent in [request(0x30, 0x20, 60), request(0x10, 0x08, 60), request(0x30, 0x08, 36)] {
+    // Neither answers, nor IKEv1, nor what is shorter than our answer, nor what has no initiator's SPI.
+    let nobodys = [vec![0; 8], request(0x30, 0x08, 60)[8..].to_vec()].concat();
+    for silent in [request(0x30, 0x20, 60), request(0x10, 0x08, 60), request(0x30, 0x08, 36), nobodys] {
         scripted.input(&silent);
         assert!(scripted.sent.is_empty());
     }
