@@ -110,6 +110,8 @@ pub enum Problem {
     Tries,
     #[error("fragment_size is that of the largest IP packet for IKE: write 576 to 65535 bytes")]
     FragmentSize,
-    #[error("life_time comes before rekey_time: raise it, or leave it out for a tenth more than rekey_time")]
+    #[error(
+        "life_time comes before rekey_time: raise it, or leave it out for a tenth more than rekey_time, at least 3 minutes"
+    )]
     LifeBeforeRekey,
 }

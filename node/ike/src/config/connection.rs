@@ -181,10 +181,14 @@ impl Remote {
 }
 
 impl Lifetime {
-    /// Rekeyed before `rekey`, deleted a tenth of it later.
+    /// A rekey needs so long at most with the default [`Retransmission`](crate::Retransmission), 150 s until it is given
+    /// up, and a little more.
+    const LEAST_MARGIN: Duration = Duration::from_mins(3);
+
+    /// Rekeyed before `rekey`; deleted a tenth of it later, but not while a rekey may still be answered.
     pub fn of(rekey: Duration) -> Self {
         let tenth = rekey / 10;
-        Self { rekey: Some(rekey), jitter: tenth, hard: rekey.checked_add(tenth) }
+        Self { rekey: Some(rekey), jitter: tenth, hard: rekey.checked_add(tenth.max(Self::LEAST_MARGIN)) }
     }
 
     /// Only the peer rekeys, and only it ends the SA.
@@ -275,7 +279,8 @@ mod tests {
             assert!((Duration::from_secs(90)..=Duration::from_secs(100)).contains(&soft), "{soft:?}");
         }
         assert_ne!(lifetime.soft(1), lifetime.soft(2));
-        assert_eq!(lifetime.hard, Some(Duration::from_secs(110)));
+        assert_eq!(lifetime.hard, Some(Duration::from_secs(280)), "a rekey has time for all its repetitions");
+        assert_eq!(Lifetime::of(Duration::from_hours(1)).hard, Some(Duration::from_mins(66)));
         assert_eq!(Lifetime::UNLIMITED.soft(7), None);
     }
 

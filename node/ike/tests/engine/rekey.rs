@@ -221,6 +221,29 @@ fn a_child_past_its_hard_limit_is_deleted() {
 }
 
 #[test]
+fn a_rekey_that_needs_its_last_repetition_comes_before_the_hard_limit() {
+    let lifetime = Lifetime { jitter: Duration::ZERO, ..Lifetime::of(Duration::from_mins(1)) };
+    let mut left = connection();
+    left.children[0].lifetime = lifetime;
+    left.dpd_delay = None;
+    let mut right = flip(&left);
+    right.children[0].lifetime = Lifetime::UNLIMITED;
+    let mut pair = Pair::of(left, right, EngineConfig::default(), 1);
+    pair.initiate();
+    pair.run_secs(59);
+    pair.link.loss = 100;
+    // The last one goes out 89.6 s after the first.
+    pair.run_secs(80);
+    let children = (pair.left.children_established.len(), pair.left.esp.len());
+    assert_eq!(children, (1, 1), "the old child carries traffic meanwhile");
+    pair.link = Link::GOOD;
+    pair.run_secs(12);
+    pair.assert_agreed();
+    assert_eq!((pair.left.children_established.len(), pair.left.esp.len()), (2, 1));
+    assert!(pair.left.failures.is_empty(), "{:?}", pair.left.failures);
+}
+
+#[test]
 fn what_an_sa_has_before_it_can_be_asked() {
     let lifetime = Lifetime { jitter: Duration::ZERO, ..Lifetime::of(Duration::from_secs(1_000)) };
     let mut left = connection();
@@ -230,9 +253,9 @@ fn what_an_sa_has_before_it_can_be_asked() {
     let start = pair.start;
     let after = |moment: Option<std::time::Instant>| moment.map(|at| (at - start).as_secs());
     let ike = pair.left.engine.ike_schedule(pair.left_ike());
-    assert_eq!((after(ike.rekey), after(ike.expiry)), (Some(1_000), Some(1_100)));
+    assert_eq!((after(ike.rekey), after(ike.expiry)), (Some(1_000), Some(1_180)));
     let child = pair.left.engine.child_schedule(pair.left_child());
-    assert_eq!((after(child.rekey), after(child.expiry)), (None, Some(1_100)));
+    assert_eq!((after(child.rekey), after(child.expiry)), (None, Some(1_180)));
     let gone = pair.left_child();
     pair.left_does(Command::TerminateChild { child_sa: gone });
     pair.run_secs(1);

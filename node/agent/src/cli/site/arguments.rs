@@ -138,7 +138,7 @@ Settings; unknown ones are refused:
                  keeps recorded traffic closed to quantum computers, ke1_none beside it lets a peer do without. The
                  same for children, whose rekeys it protects
   allow_legacy   true to let proposals name 3des, sha1, modp1024 and modp1536, and to take signatures over SHA-1
-  rekey_time     of the IKE SA; default \"4h\"
+  rekey_time     of the IKE SA; default \"4h\"; it ends in any case a tenth later, at least 3 minutes
   reauth_time    peer and node prove anew who they are, in an IKE SA from scratch while the old one goes on; default:
                  never by this node
   mobike         false: the IKE SA ends when an address changes (default true: it moves along, if the peer can)
@@ -177,7 +177,8 @@ Settings; unknown ones are refused:
     mode         \"tunnel\" (default), or \"transport\" for what the two ends themselves say to each other, NATs between
                  them or not; all this machine's traffic to the peer then goes through this child, or is dropped
     start        as above, for this child
-    rekey_time   default \"1h\"; life_time: when it ends in any case, default a tenth later
+    rekey_time   default \"1h\"; life_time: when it ends in any case, default a tenth later, at
+                 least 3 minutes
     rekey_bytes  such as \"9 GiB\"; default none
     path_mtu     of the path to the peer, in bytes; default 1500
     replay_window  packets that may come late, 32 to 65536; default 4096
