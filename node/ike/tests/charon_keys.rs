@@ -1,5 +1,5 @@
 //! SKEYSEED, the keys of an IKE SA and KEYMAT as strongSwan's charon derived them, from its log of four conversations
-//! (RFC 7296 §2.13, §2.14, §2.17).
+//! (RFC 7296 §2.13, §2.14, §2.17, §2.18).
 
 use twinmesh_ike::crypto::{Prf, SaKeys};
 use twinmesh_ike::wire::{Message, Payload};
@@ -33,23 +33,33 @@ fn agrees(prf: Prf, log: &str) {
     let seed = prf.compute(&[ni.clone(), nr.clone()].concat(), &[&of("shared_Diffie_Hellman_secret")]);
     assert_eq!(*seed, of("SKEYSEED"));
 
-    let labels = ["d", "ai", "ar", "ei", "er", "pi", "pr"];
-    let keys: Vec<Vec<u8>> = labels.iter().map(|name| of(&format!("Sk_{name}_secret"))).collect();
-    let stream = prf.expand(&seed, &[&ni, &nr, &response[..16]], keys.concat().len());
-    assert_eq!(*stream, keys.concat());
-
-    let [d, ai, ar, ei, er, pi, pr] = keys.try_into().expect("as charon logged it");
-    let [d, ai, ar, ei, er, pi, pr] = [d, ai, ar, ei, er, pi, pr].map(Into::into);
-    let sa = SaKeys { d, ai, ar, ei, er, pi, pr };
+    let sa = same_keys(prf, log, "", &seed, [&ni, &nr, &response[..16]]);
     let of_side =
         |side: &str| [of(&format!("encryption_{side}_key")), of(&format!("integrity_{side}_key"))].concat();
     let child = [of_side("initiator"), of_side("responder")].concat();
     assert!(child.len() >= 40);
     assert_eq!(*sa.child_keymat(prf, &[], &ni, &nr, child.len()), child);
+
+    // RFC 7296 §2.18: the IKE SA that came after it.
+    let of = |label: &str| logged(log, &format!("rekey_{label}"));
+    let (ni, nr, spis) = (of("Ni"), of("Nr"), [of("SPIi"), of("SPIr")].concat());
+    let seed = prf.compute(&sa.d, &[&of("shared_Diffie_Hellman_secret"), &ni, &nr]);
+    assert_eq!(*seed, of("SKEYSEED"));
+    same_keys(prf, log, "rekey_", &seed, [&ni, &nr, &spis]);
+}
+
+/// prf+(SKEYSEED, Ni | Nr | SPIi | SPIr) (RFC 7296 §2.14).
+fn same_keys(prf: Prf, log: &str, prefix: &str, seed: &[u8], input: [&[u8]; 3]) -> SaKeys {
+    let labels = ["d", "ai", "ar", "ei", "er", "pi", "pr"];
+    let keys = labels.map(|name| logged(log, &format!("{prefix}Sk_{name}_secret")));
+    assert!(keys[0].len() == prf.output_len());
+    assert_eq!(*prf.expand(seed, &input, keys.concat().len()), keys.concat());
+    let [d, ai, ar, ei, er, pi, pr] = keys.map(Into::into);
+    SaKeys { d, ai, ar, ei, er, pi, pr }
 }
 
 #[test]
-fn charon_derived_the_same_keys_for_ike_sas_and_children() {
+fn charon_derived_the_same_keys_for_ike_sas_their_successors_and_children() {
     agrees(Prf::HmacSha256, include_str!("charon_keys/a.txt"));
     agrees(Prf::HmacSha256, include_str!("charon_keys/b.txt"));
     agrees(Prf::HmacSha512, include_str!("charon_keys/c.txt"));

@@ -6,6 +6,7 @@ mod chains;
 mod preshared;
 mod raw_keys;
 mod signatures;
+mod wycheproof;
 
 use std::time::{Duration, SystemTime};
 
