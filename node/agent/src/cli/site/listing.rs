@@ -38,6 +38,8 @@ fn site(site: &SiteStatus) -> String {
 fn ike_sa(sa: &IkeSaStatus, remote: &str) -> String {
     let role = if sa.initiator { "begun here" } else { "begun by the peer" };
     let behind = |nat: bool| if nat { ", behind a NAT" } else { "" };
+    // Whoever wants ESP in UDP in any case claims a NAT.
+    let claims = |nat: bool| if nat { ", behind a NAT or says so" } else { "" };
     let rekeyed = match sa.rekeyed {
         0 => String::new(),
         1 => ", new keys once".to_owned(),
@@ -50,7 +52,7 @@ fn ike_sa(sa: &IkeSaStatus, remote: &str) -> String {
         sa.local,
         behind(sa.local_nat),
         sa.remote_id,
-        behind(sa.remote_nat),
+        claims(sa.remote_nat),
         sa.proposal,
         age(sa.established_s),
         sa.initiator_spi,
