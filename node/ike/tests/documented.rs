@@ -16,7 +16,7 @@ fn every_test_that_the_conformance_table_names_exists() {
     assert!(named.len() > 50, "the page names {} tests", named.len());
 
     let mut known = BTreeSet::new();
-    for folder in ["node/ike", "node/esp", "node/dataplane", "tests/interop/tests/strongswan"] {
+    for folder in ["node/agent", "node/ike", "node/esp", "node/dataplane", "tests/interop/tests/strongswan"] {
         tests_below(&root.join(folder), &mut known);
     }
     let missing: Vec<_> = named.iter().filter(|name| !known.contains(**name)).collect();

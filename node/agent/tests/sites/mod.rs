@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::support::{Lan, Node, refusal, until};
 
+mod postquantum;
 mod standing;
 
 /// One end of a connection between nodes 1 and 2; `site` and `child` are settings that differ from test to test.
@@ -160,7 +161,8 @@ fn new_keys_come_while_packets_flow_and_none_is_lost() {
     must_add(&a, &site(1, "rekey_time = \"7s\"", "rekey_time = \"3s\""));
     until_installed(&a);
     until("an answer through ESP", || a.pings("10.2.0.1").then_some(()));
-    let report = a.namespace.must("ping -i 0.02 -w 12 -q 10.2.0.1");
+    // With a deadline of its own, ping would end without the last answer.
+    let report = a.namespace.must("ping -q -i 0.02 -c 600 -W 5 10.2.0.1");
     let rekeyed = shown(&a)[0]["children"][0]["rekeyed"].as_u64().unwrap();
     assert!(rekeyed >= 3, "{rekeyed}");
     assert!(report.contains(" 0% packet loss"), "{report}");

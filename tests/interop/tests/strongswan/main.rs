@@ -5,6 +5,8 @@ mod changes;
 mod debug;
 mod key_exchanges;
 mod messages;
+#[cfg(feature = "forky")]
+mod ml_kem;
 mod moves;
 mod moves_of_ours;
 mod ours;
