@@ -29,11 +29,7 @@ fn further_key_exchanges_make_and_renew_the_ike_sa_and_its_child_in_both_roles()
             let charon = Charon::start_version(mesh, SOUTH.host, Version::Trixie, "", &[theirs])?;
             let ours = Ours::start(mesh, NORTH)?;
             let often = Connection { options: "rekey_time = \"9s\"".to_owned(), ..mine };
-            ours.add(&often, start)?;
-            if start == Start::Answer {
-                charon.initiate("net")?;
-            }
-            let first = ours.settles_with(1)?;
+            let first = ours.connects(&often, start, &charon)?;
             ensure!(first["ike_sa"]["proposal"] == IKE, "{first}");
             let stream = mesh.ping_in_background(SOUTH.host, NORTH.inner.into(), Duration::from_secs(14))?;
             let inbound = |state: &serde_json::Value| state["children"][0]["spi_in"].clone();

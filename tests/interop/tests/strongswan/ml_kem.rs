@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use twinmesh_e2e::wait_for;
 use twinmesh_interop::strongswan::{Charon, Version};
 use twinmesh_interop::{NORTH, SOUTH, on_sites};
@@ -29,11 +29,7 @@ fn ml_kem_768_is_the_second_key_exchange_with_charon_in_both_roles_and_at_rekeys
         let charon = Charon::start_version(mesh, SOUTH.host, Version::Forky, "", &[theirs])?;
         let ours = Ours::start(mesh, NORTH)?;
         for start in [Start::Initiate, Start::Answer] {
-            ours.add(&mine, start)?;
-            if start == Start::Answer {
-                charon.initiate("net").with_context(|| ours.log())?;
-            }
-            ours.settles_with(1).with_context(|| charon.log())?;
+            ours.connects(&mine, start, &charon)?;
             NORTH.ping(mesh, SOUTH, 2)?;
             let old = charon.ike_spis()?;
             charon.rekey_child("net")?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use twinmesh_e2e::{Mesh, wait_for};
 use twinmesh_interop::Site;
-use twinmesh_interop::strongswan::{Authentication, Child, Connection};
+use twinmesh_interop::strongswan::{Authentication, Charon, Child, Connection};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,6 +43,20 @@ impl<'a> Ours<'a> {
         let file = self.mesh.write(self.site.host, "site.toml", &text)?;
         self.mesh.run(self.site.host, &["twinmesh", "up", "--site", &file]).context(text)?;
         Ok(())
+    }
+
+    /// Adds the connection, lets who is to begin do so, and waits for the IKE SA and its only child, `net`.
+    pub(crate) fn connects(
+        &self,
+        connection: &Connection,
+        start: Start,
+        charon: &Charon<'_>,
+    ) -> Result<Value> {
+        self.add(connection, start)?;
+        if start == Start::Answer {
+            charon.initiate("net").with_context(|| self.log())?;
+        }
+        self.settles_with(1).with_context(|| charon.log())
     }
 
     /// Tells the peer and forgets the site.

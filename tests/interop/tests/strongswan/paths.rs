@@ -57,11 +57,7 @@ fn charon_gets_esp_in_udp_from_us_who_would_do_without() {
         let mut mine = connection(mesh, NORTH, SOUTH)?;
         mine.options = "encapsulation = \"auto\"".to_owned();
         for start in [Start::Initiate, Start::Answer] {
-            ours.add(&mine, start)?;
-            if start == Start::Answer {
-                charon.initiate("net").with_context(|| ours.log())?;
-            }
-            ours.settles_with(1).with_context(|| charon.log())?;
+            ours.connects(&mine, start, &charon)?;
             NORTH.ping(mesh, SOUTH, 3)?;
             let sas = mesh.json(NORTH.host, &["twinmesh", "sa", "--json"])?;
             ensure!(sas[0]["encapsulation"] == "udp", "{sas}");
@@ -81,11 +77,7 @@ fn ipv6_carries_a_tunnel_in_both_roles() {
         let charon = Charon::start_version(mesh, SOUTH.host, version, "", &[theirs])?;
         let ours = Ours::start(mesh, NORTH)?;
         for start in [Start::Initiate, Start::Answer] {
-            ours.add(&mine, start)?;
-            if start == Start::Answer {
-                charon.initiate("net").with_context(|| ours.log())?;
-            }
-            ours.settles_with(1).with_context(|| charon.log())?;
+            ours.connects(&mine, start, &charon)?;
             let capture = mesh.capture(NORTH.host, "ip6 and udp port 4500")?;
             NORTH.ping(mesh, SOUTH, 3)?;
             charon.rekey_child("net")?;

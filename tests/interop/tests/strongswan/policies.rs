@@ -137,11 +137,7 @@ fn old_algorithms_need_consent_and_work_then() {
         ensure!(format!("{refused:#}").contains("allow_legacy = true"), "{refused:#}");
         mine.options = "allow_legacy = true".to_owned();
         for start in [Start::Initiate, Start::Answer] {
-            ours.add(&mine, start)?;
-            if start == Start::Answer {
-                charon.initiate("net").with_context(|| ours.log())?;
-            }
-            ours.settles_with(1).with_context(|| charon.log())?;
+            ours.connects(&mine, start, &charon)?;
             let sas = charon.sas()?;
             ensure!(sas.contains("3DES_CBC/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024"), "{sas}");
             ensure!(sas.matches("3DES_CBC/HMAC_SHA1_96").count() == 2, "{sas}");
@@ -208,11 +204,7 @@ fn a_postquantum_secret_is_mixed_in_by_both_and_another_one_is_refused() {
         let charon = Charon::start_version(mesh, SOUTH.host, Version::Trixie, "", &[theirs])?;
         let ours = Ours::start(mesh, NORTH)?;
         for start in [Start::Initiate, Start::Answer] {
-            ours.add(&mine, start)?;
-            if start == Start::Answer {
-                charon.initiate("net").with_context(|| ours.log())?;
-            }
-            ours.settles_with(1).with_context(|| charon.log())?;
+            ours.connects(&mine, start, &charon)?;
             NORTH.ping(mesh, SOUTH, 2)?;
             ensure!(charon.sas()?.contains("/PPK"), "{}", charon.sas()?);
             charon.rekey_child("net")?;

@@ -84,11 +84,7 @@ fn every_family_of_algorithms_agrees_in_both_roles() {
             }
             charon.load(&[theirs])?;
             for start in [Start::Initiate, Start::Answer] {
-                ours.add(&mine, start)?;
-                if start == Start::Answer {
-                    charon.initiate("net").with_context(|| ours.log())?;
-                }
-                ours.settles_with(1).with_context(|| format!("{ike} {esp} {start:?}\n{}", charon.log()))?;
+                ours.connects(&mine, start, &charon).with_context(|| format!("{ike} {esp} {start:?}"))?;
                 NORTH.ping(mesh, SOUTH, 2).with_context(|| format!("{ike} {esp} {start:?}"))?;
                 // With a key exchange of its own where the proposal has one.
                 charon.rekey_child("net")?;
@@ -154,11 +150,7 @@ fn certificates_and_raw_public_keys_prove_both_sides_in_both_roles() {
                 let [mine, theirs] = connections;
                 charon.load(&[theirs])?;
                 for start in [Start::Initiate, Start::Answer] {
-                    ours.add(&mine, start)?;
-                    if start == Start::Answer {
-                        charon.initiate("net").with_context(|| ours.log())?;
-                    }
-                    ours.settles_with(1).with_context(|| format!("{kind:?} {start:?}\n{}", charon.log()))?;
+                    ours.connects(&mine, start, &charon).with_context(|| format!("{kind:?} {start:?}"))?;
                     NORTH.ping(mesh, SOUTH, 2)?;
                     ours.remove(SOUTH.host)?;
                     charon.is_empty_within(PATIENCE)?;
