@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use twinmesh_ike::config::{ConnectionConfig, EncapsulationPolicy, Remote};
-use twinmesh_ike::wire::NotifyType;
+use twinmesh_ike::wire::{ChainWriter, ExchangeType, Notify, NotifyType, Payload, ProtocolId};
 use twinmesh_ike::{Command, DeleteReason, EngineConfig, IkeError};
 
 use crate::pair::{Datagram, Link, Pair, connection, flip};
+use crate::scripted::Scripted;
 
 fn mobile() -> ConnectionConfig {
     ConnectionConfig { mobike: true, ..connection() }
@@ -101,6 +102,38 @@ fn trap_24_a_move_to_an_address_that_never_answers_moves_no_traffic() {
     assert_eq!(pair.right.data.unwrap().1, at("192.0.2.77:4500"));
     assert!(!pair.right.moved.contains(&victim));
     assert_well(&mut pair);
+}
+
+#[test]
+fn trap_24_a_wrong_cookie_from_who_did_not_see_the_question_closes_the_ike_sa() {
+    for (cookie, stays) in [(None, true), (Some([5; 16]), false)] {
+        let mut scripted = Scripted::new(mobile());
+        scripted.answer_init();
+        let asked = scripted.asked();
+        scripted.answer_auth(&asked, |asked, answer| {
+            answer.push(&Payload::Notify(Notify::new(NotifyType::MobikeSupported, &[])));
+            asked.accept(0x1000, answer);
+        });
+        let local = "192.0.2.77".parse().unwrap();
+        scripted.does(Command::AddressesChanged { connection: "site".into(), local, additional: Vec::new() });
+        let asked = scripted.asked();
+        let mut answer = ChainWriter::new();
+        for payload in asked.payloads() {
+            let Payload::Notify(notify) = payload else { continue };
+            if notify.kind == NotifyType::Cookie2 {
+                let data = cookie.as_ref().map_or(notify.data, |cookie| cookie.as_slice());
+                answer.push(&Payload::Notify(Notify::new(NotifyType::Cookie2, data)));
+            }
+        }
+        scripted.answer(&asked, ExchangeType::Informational, &answer.finish().unwrap());
+        let deletes = (!scripted.sent.is_empty()).then(|| scripted.asked()).is_some_and(|asked| {
+            asked
+                .payloads()
+                .iter()
+                .any(|it| matches!(it, Payload::Delete(it) if it.protocol == ProtocolId::Ike))
+        });
+        assert_eq!(deletes, !stays);
+    }
 }
 
 #[test]
