@@ -13,7 +13,7 @@ use super::postquantum;
 use super::secure::Secure;
 use super::transport::{Answered, answered, asked};
 use super::wanted::Wanted;
-use super::{Phase, Task, mobike, reauth};
+use super::{Phase, Task, duplicate, mobike, reauth};
 use crate::auth::Authenticated;
 use crate::config::{Childless, ConnectionConfig, KeyExchanges, Mode, SelectorPair, check_answer};
 use crate::crypto::SaKeys;
@@ -166,6 +166,7 @@ impl AuthSent {
             }
         }
         reauth::stands(&mut established, core, ctx);
+        duplicate::settle(&mut established, core, ctx);
         mobike::stands(&mut established, core, ctx);
         established.run_tasks(core, ctx);
         Phase::Established(Box::new(established))

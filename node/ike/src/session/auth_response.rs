@@ -113,6 +113,7 @@ impl AuthAwaited {
             let connection = Some(established.connection.name.clone());
             ctx.failed(connection, None, Some(core.id), core.path.remote, error);
         }
+        duplicate::settle(&mut established, core, ctx);
         Phase::Established(Box::new(established))
     }
 
@@ -184,7 +185,7 @@ impl AuthAwaited {
         draft.notify(kind, &data);
         let unsent = core.answer(ctx, &mut self.secure, request, draft).err();
         ctx.failed(None, None, None, core.path.remote, unsent.unwrap_or(error));
-        Session::closed(self.secure, ctx)
+        Session::refused(self.secure, ctx)
     }
 }
 

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::child::{Child, Stage};
 use super::context::Context;
 use super::core::Core;
-use super::duplicate;
 use super::established::Established;
 use super::translate;
 use crate::config::{ChildConfig, Choice, Mode, SelectorPair, SelectorsRefused, TrafficSelector};
@@ -114,6 +113,5 @@ pub(super) fn install(
         rekeyed: agreed.rekeyed,
         outbound: agreed.outbound,
     })));
-    duplicate::settle(established, core, ctx);
     Ok(id)
 }

@@ -1,16 +1,16 @@
 //! Two IKE SAs of one connection with the same peer: both ends began at once, or one began anew (reauthentication, a
-//! restart). One is left, once it has a child; the other's traffic has moved by the time that it goes.
+//! restart). One is left: the other goes as a reauthenticated one does, when all of its children stand in the one that stays
+//! (`reauth.rs`).
 //!
 //! RFC 7296 leaves this open (§2.4 has INITIAL_CONTACT only). The newer one stays (`unique = replace`).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::core::Core;
-use super::established::{Established, Standing};
-use super::task::{Pending, Task};
-use super::wanted::Wanted;
-use super::{Phase, Session};
+use super::established::Established;
+use super::task::Task;
+use super::{Phase, Session, reauth};
 use crate::auth::Identity;
 use crate::config::{ConnectionConfig, Uniqueness};
 use crate::crypto::Role;
@@ -20,23 +20,18 @@ use crate::wire::IkeSpi;
 
 /// What begins so soon after the other stood may have crossed it.
 const CROSSING: Duration = Duration::from_secs(10);
-/// The peer's own children come first; what it does not make is made at our request.
+/// The peer's own wishes come first.
 const MOVE: Duration = Duration::from_secs(1);
-/// Packets on their way arrive.
-const LINGER: Duration = Duration::from_secs(2);
-/// If the end that should decide does not know that it should.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// If the end that should decide does not know that it should. Longer than it may take to do so, as the ends need not
+/// see two that crossed in the same order.
+const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Two ends that see the messages of two handshakes in another order would delete both: one of them decides. Who
-/// began both does (reauthentication); if each began one, the end with the lower identity.
-fn decides(established: &Established, core: &Core, other: &Core) -> bool {
-    match (core.role, other.role) {
-        (Role::Initiator, Role::Initiator) => true,
-        (Role::Responder, Role::Responder) => false,
-        (Role::Initiator, Role::Responder) | (Role::Responder, Role::Initiator) => {
-            established.connection.local_identity.payload_body() < established.remote_identity.payload_body()
-        }
-    }
+/// If each end decided for itself, each could delete the one that the other keeps: the end with the lower identity
+/// decides. Where one began when the other stood already, both ends see the same order, and whoever began it decides too.
+fn decides(established: &Established, (core, other): (&Core, &Core), since: Instant) -> bool {
+    let both_ours = (core.role, other.role) == (Role::Initiator, Role::Initiator);
+    both_ours && core.began >= since
+        || established.connection.local_identity.payload_body() < established.remote_identity.payload_body()
 }
 
 fn same_peer(session: &Session, connection: &str, identity: &Identity) -> bool {
@@ -82,10 +77,16 @@ pub(super) fn forget_peer(core: &Core, ctx: &mut Context<'_>, connection: &str, 
     }
 }
 
-/// A child has come to stand in this IKE SA: of two one goes, if it is for this end to say.
+/// An IKE SA has come to stand, authenticated from scratch: of two one goes, if it is for this end to say.
 pub(super) fn settle(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
+    if established.connection.uniqueness == Uniqueness::Multiple {
+        return;
+    }
     for spi in twins(established, core, ctx) {
-        let ours = ctx.shared.sessions.get(&spi).is_some_and(|twin| decides(established, core, &twin.core));
+        let ours = ctx.shared.sessions.get(&spi).is_some_and(|twin| {
+            let since = twin.established().map_or(ctx.now, |other| other.since);
+            decides(established, (core, &twin.core), since)
+        });
         if ours {
             choose(established, core, ctx, spi);
         } else if !established.tasks.iter().any(|task| matches!(task, Task::Settle)) {
@@ -96,21 +97,18 @@ pub(super) fn settle(established: &mut Established, core: &Core, ctx: &mut Conte
 
 /// The peer has not decided.
 pub(super) fn settle_late(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
-    for spi in twins(established, core, ctx) {
-        choose(established, core, ctx, spi);
+    if established.is_in_use() {
+        for spi in twins(established, core, ctx) {
+            choose(established, core, ctx, spi);
+        }
     }
 }
 
-/// Others of the same connection and peer, with children.
+/// Others of the same connection and peer. Where one was begun to take the place of the other that is settled already.
 fn twins(established: &Established, core: &Core, ctx: &Context<'_>) -> Vec<IkeSpi> {
-    if established.connection.uniqueness == Uniqueness::Multiple || !can_change(established) {
-        return Vec::new();
-    }
     let twins = ctx.shared.sessions.iter().filter(|(_, session)| {
-        let has_child = |it: &Established| can_change(it) && it.children.iter().next().is_some();
         same_peer(session, &established.connection.name, &established.remote_identity)
-            && session.established().is_some_and(has_child)
-            // Of those it is settled already.
+            && session.established().is_some_and(Established::is_in_use)
             && !core.line.is_replaced_by(session.core.line)
             && !session.core.line.is_replaced_by(core.line)
     });
@@ -118,68 +116,39 @@ fn twins(established: &Established, core: &Core, ctx: &Context<'_>) -> Vec<IkeSp
 }
 
 fn choose(established: &mut Established, core: &Core, ctx: &mut Context<'_>, twin: IkeSpi) {
-    if !established.is_in_use() {
-        return;
-    }
     let Some(mut session) = ctx.shared.sessions.remove(&twin) else { return };
     if let Phase::Established(other) = &mut session.phase {
-        let is_newer = core.began >= session.core.began;
+        let is_newer = (core.began, core.line.id) > (session.core.began, session.core.line.id);
         if is_newer == (established.connection.uniqueness == Uniqueness::Replace) {
-            supersede((&session.core, other), (core, established), ctx);
+            reauth::take_place_of(established, ctx, session.core.line.id);
         } else {
-            supersede((core, established), (&session.core, other), ctx);
+            reauth::take_place_of(other, ctx, core.line.id);
         }
     }
     ctx.shared.insert(session);
 }
 
-/// An IKE SA goes at the peer's wish: the other one carries on.
-pub(super) fn deleted(established: &Established, core: &Core, ctx: &mut Context<'_>) {
-    for spi in twins(established, core, ctx) {
-        let Some(mut session) = ctx.shared.sessions.remove(&spi) else { continue };
-        if let Phase::Established(new) = &mut session.phase {
-            let at = ctx.soon(MOVE);
-            for child in established.children.iter() {
-                new.tasks.push(at, Task::CreateChild(Wanted::like(child)));
-            }
-            announce(core, (&session.core, new), ctx);
-        }
-        ctx.shared.insert(session);
+/// An IKE SA goes at the peer's wish: the newest other one carries on.
+pub(super) fn deleted(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
+    if established.connection.uniqueness == Uniqueness::Multiple {
         return;
     }
-}
-
-/// A rekey of the IKE SA comes to its own end first.
-fn can_change(established: &Established) -> bool {
-    established.is_in_use() && !matches!(established.pending, Some(Pending::Ike(_) | Pending::DeleteIke(_)))
-}
-
-fn supersede(
-    (old_core, old): (&Core, &mut Established),
-    (new_core, new): (&Core, &mut Established),
-    ctx: &mut Context<'_>,
-) {
-    let mut wanted: Vec<Wanted> = Vec::new();
-    if let Some(Pending::Child(pending)) = &old.pending {
-        wanted.push(pending.wanted.clone());
+    let others = ctx.shared.sessions.iter().filter(|(_, session)| {
+        same_peer(session, &established.connection.name, &established.remote_identity)
+            && session.core.line.id != core.line.id
+            && session.established().is_some_and(Established::is_in_use)
+    });
+    let newest = others.max_by_key(|(_, session)| (session.core.began, session.core.line.id));
+    let Some(mut session) = newest.map(|(spi, _)| *spi).and_then(|spi| ctx.shared.sessions.remove(&spi))
+    else {
+        return;
+    };
+    if let Phase::Established(new) = &mut session.phase {
+        let from = ctx.soon(MOVE);
+        reauth::inherit(new, established, from);
+        announce(core, (&session.core, new), ctx);
     }
-    for (from, task) in old.tasks.take() {
-        match task {
-            Task::CreateChild(child) => wanted.push(child),
-            Task::Retire(..) => new.tasks.push(from, task),
-            Task::DeleteChild(..) | Task::Disown(_) | Task::DeleteIke(_) => old.tasks.push(from, task),
-            Task::RekeyChild(_) | Task::RekeyIke | Task::Liveness | Task::Move(_) | Task::Settle => {}
-        }
-    }
-    wanted.extend(old.children.iter().map(Wanted::like));
-    let at = ctx.soon(MOVE);
-    for child in wanted {
-        new.tasks.push(at, Task::CreateChild(child));
-    }
-    old.standing = Standing::Superseded;
-    old.rekey_at = None;
-    old.expires_at = Some(ctx.soon(LINGER));
-    announce(old_core, (new_core, new), ctx);
+    ctx.shared.insert(session);
 }
 
 pub(super) fn announce(old: &Core, (core, new): (&Core, &Established), ctx: &mut Context<'_>) {

@@ -127,8 +127,8 @@ impl Established {
                     mobike::send(self, core, ctx, Move::Mapping)
                 }
                 Task::Liveness => inform::liveness(self, core, ctx),
-                Task::Retire(line, until) => {
-                    reauth::retire(self, core, ctx, line, until);
+                Task::Retire(retirement) => {
+                    reauth::retire(self, core, ctx, retirement);
                     Ok(())
                 }
                 Task::Settle => {
@@ -176,7 +176,7 @@ impl Established {
             }
             Verdict::Close(reason) => {
                 self.close(core, ctx, reason);
-                Session::closed(self.secure, ctx)
+                Session::closed(self.secure, core, ctx)
             }
         }
     }

@@ -9,10 +9,9 @@ use super::child::Stage;
 use super::context::{Context, Path};
 use super::core::Core;
 use super::duplicate::announce;
-use super::established::{Established, PATIENCE, Standing};
-
+use super::established::{Established, PATIENCE as DELETE_PATIENCE, Standing};
 use super::init_request::{InitSent, initiate_along};
-use super::task::Task;
+use super::task::{Pending, Task};
 use super::wanted::Wanted;
 use super::{Phase, Session};
 use crate::config::{ConnectionConfig, Lifetime};
@@ -26,6 +25,15 @@ const RETRY: Duration = Duration::from_mins(1);
 /// Between looks at whether the new IKE SA is complete.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The other end's own children come first; what it does not make is made at our request.
+const MOVE: Duration = Duration::from_secs(1);
+
+/// The initiator of an IKE SA may still have to hear, after some repetitions, of children that its responder has.
+const LINGER: Duration = Duration::from_mins(1);
+
+/// Longer nobody waits for children that do not come.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 /// What an IKE SA has in common with those that it was rekeyed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -33,6 +41,18 @@ pub(crate) struct Line {
     pub(super) id: IkeSaId,
     /// The line whose place this one takes.
     pub(super) replaces: Option<IkeSaId>,
+}
+
+/// Of an IKE SA whose place another takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retirement {
+    pub(super) line: IkeSaId,
+    /// Missing children are asked for from here on, once.
+    ask: Option<Instant>,
+    /// Since when nothing has been missing.
+    complete: Option<Instant>,
+    /// At last in any case.
+    until: Instant,
 }
 
 /// When the ends have to prove anew who they are.
@@ -73,7 +93,8 @@ impl Reauth {
 /// The new IKE SA is begun, if none is already.
 pub(super) fn begin(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
     let line = core.line.id;
-    let under_way = ctx.shared.sessions.values().any(|session| session.core.line.replaces == Some(line));
+    let under_way = |session: &Session| session.core.line.replaces == Some(line) && session.takes_tasks();
+    let under_way = ctx.shared.sessions.values().any(under_way);
     if !established.is_in_use() || under_way {
         return;
     }
@@ -98,9 +119,18 @@ pub(super) fn begin(established: &mut Established, core: &Core, ctx: &mut Contex
 }
 
 /// An IKE SA stands, authenticated from scratch. What it takes the place of goes when it is complete.
-pub(super) fn stands(established: &mut Established, core: &Core, ctx: &Context<'_>) {
+pub(super) fn stands(established: &mut Established, core: &Core, ctx: &mut Context<'_>) {
     if let Some(old) = core.line.replaces {
-        established.tasks.push(ctx.now, Task::Retire(old, ctx.now + PATIENCE));
+        take_place_of(established, ctx, old);
+    }
+}
+
+/// This IKE SA takes the place of that line.
+pub(super) fn take_place_of(established: &mut Established, ctx: &mut Context<'_>, line: IkeSaId) {
+    let known = |task: &Task| matches!(task, Task::Retire(other) if other.line == line);
+    if !established.tasks.iter().any(known) {
+        let (ask, until) = (Some(ctx.soon(MOVE)), ctx.now + PATIENCE);
+        established.tasks.push(ctx.now, Task::Retire(Retirement { line, ask, complete: None, until }));
     }
 }
 
@@ -109,37 +139,46 @@ pub(super) fn retire(
     established: &mut Established,
     core: &Core,
     ctx: &mut Context<'_>,
-    line: IkeSaId,
-    until: Instant,
+    mut retirement: Retirement,
 ) {
-    if core.line.id == line {
+    let Retirement { line, until, .. } = retirement;
+    if core.line.id == line || !established.is_in_use() {
         return;
     }
-    let mut of_line =
-        ctx.shared.sessions.iter().filter(|(_, session)| session.core.line.id == line).peekable();
-    let any = of_line.peek().is_some();
-    let in_use = |session: &Session| session.established().is_some_and(Established::is_in_use);
-    let old = of_line.find(|(_, session)| in_use(session)).map(|(spi, _)| *spi);
-    let Some(mut session) = old.and_then(|spi| ctx.shared.sessions.remove(&spi)) else {
-        // A rekey may be in the midst of it.
-        if any && ctx.now < until {
-            established.tasks.push(ctx.now + LOOK, Task::Retire(line, until));
+    let of_line = |session: &Session| {
+        let established = session.established().filter(|_| session.core.line.id == line);
+        established.map(|it| it.standing).filter(|standing| *standing != Standing::Superseded)
+    };
+    let standings: Vec<(IkeSpi, Standing)> =
+        ctx.shared.sessions.iter().filter_map(|(spi, it)| Some((*spi, of_line(it)?))).collect();
+    let in_use = standings.iter().find(|(_, standing)| *standing == Standing::InUse);
+    let Some(mut session) = in_use.and_then(|(spi, _)| ctx.shared.sessions.remove(spi)) else {
+        // A rekey is in the midst of it.
+        if !standings.is_empty() {
+            established.tasks.push(ctx.now + LOOK, Task::Retire(retirement));
         }
         return;
     };
     if let Phase::Established(old) = &mut session.phase {
-        if ctx.now < until && (old.pending.is_some() || !covers(established, old)) {
-            established.tasks.push(ctx.now + LOOK, Task::Retire(line, until));
+        let missing = missing(established, old);
+        if !missing.is_empty() && retirement.ask.take_if(|ask| *ask <= ctx.now).is_some() {
+            want_all(established, ctx.now, &missing);
+        }
+        retirement.complete = if missing.is_empty() && old.pending.is_none() {
+            retirement.complete.or(Some(ctx.now))
         } else {
+            None
+        };
+        let linger = if core.role == Role::Initiator { Duration::ZERO } else { LINGER };
+        let is_complete = retirement.complete.is_some_and(|since| since + linger <= ctx.now);
+        if ctx.now < until && !is_complete {
+            established.tasks.push(ctx.now + LOOK, Task::Retire(retirement));
+        } else {
+            inherit(established, old, ctx.now);
             old.standing = Standing::Superseded;
             old.rekey_at = None;
             old.reauth = Reauth::default();
-            old.expires_at = Some(ctx.now + PATIENCE);
-            for (from, task) in old.tasks.take() {
-                if matches!(task, Task::CreateChild(_) | Task::Retire(..)) {
-                    established.tasks.push(from, task);
-                }
-            }
+            old.expires_at = Some(ctx.now + DELETE_PATIENCE);
             announce(&session.core, (core, established), ctx);
             old.tasks.push(ctx.now, Task::DeleteIke(DeleteReason::Rekeyed));
             old.run_tasks(&mut session.core, ctx);
@@ -148,19 +187,52 @@ pub(super) fn retire(
     ctx.shared.insert(session);
 }
 
-/// Whether nothing of the old IKE SA's children is missing.
-fn covers(new: &Established, old: &Established) -> bool {
-    let count = |side: &Established, name: &str| {
-        let installed = side.children.iter().filter(|child| child.stage == Stage::Installed);
-        installed.filter(|child| *child.config.name == *name).count()
-    };
-    old.children.iter().all(|child| count(new, &child.config.name) >= count(old, &child.config.name))
+/// What the old IKE SA has, or was about to get, the new one gets.
+pub(super) fn inherit(new: &mut Established, old: &mut Established, from: Instant) {
+    let missing = missing(new, old);
+    want_all(new, from, &missing);
+    if let Some(Pending::Child(pending)) = &old.pending
+        && pending.rekeys.is_none()
+    {
+        want_all(new, from, std::slice::from_ref(&pending.wanted));
+    }
+    for (at, task) in old.tasks.take() {
+        match task {
+            Task::CreateChild(child) => want_all(new, at.max(from), &[child]),
+            Task::Retire(..) => new.tasks.push(at, task),
+            Task::RekeyChild(_)
+            | Task::DeleteChild(..)
+            | Task::RekeyIke
+            | Task::Disown(_)
+            | Task::DeleteIke(_)
+            | Task::Liveness
+            | Task::Settle
+            | Task::Move(_) => {}
+        }
+    }
+}
+
+fn want_all(established: &mut Established, from: Instant, children: &[Wanted]) {
+    for child in children {
+        if !established.asks_for(child) {
+            established.tasks.push(from, Task::CreateChild(child.clone()));
+        }
+    }
+}
+
+/// The old IKE SA's children that the new one has not, as far as they are configured still.
+fn missing(new: &Established, old: &Established) -> Vec<Wanted> {
+    let children = old.children.iter().filter(|child| {
+        child.stage == Stage::Installed && new.connection.child(&child.config.name).is_some()
+    });
+    let wanted = children.map(Wanted::like);
+    wanted.filter(|wanted| !new.children.iter().any(|child| wanted.is_met_by(child))).collect()
 }
 
 /// An IKE SA ends with others still to be deleted: whichever stays sees to it.
 pub(super) fn bequeath(established: &mut Established, ctx: &mut Context<'_>) {
     for (from, task) in established.tasks.take() {
-        let Task::Retire(line, _) = task else { continue };
+        let Task::Retire(Retirement { line, .. }) = task else { continue };
         let heir = |session: &&mut Session| {
             session.core.line.id != line
                 && session.established().is_some_and(|other| {

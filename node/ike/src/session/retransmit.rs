@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::output::Retransmission;
 
+/// Whoever repeats more often is not waited for to the end.
+const MOST_COUNTED: u32 = 100;
+
 /// The state of one request's retransmission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Backoff {
@@ -35,10 +38,27 @@ impl Backoff {
     /// To be called at `due`: the request is sent once more, unless this was the end.
     pub(crate) fn advance(&mut self, now: Instant) -> Result<(), Exhausted> {
         self.left = self.left.checked_sub(1).ok_or(Exhausted)?;
-        self.wait = self.wait.saturating_mul(self.policy.factor).checked_div(10).unwrap_or(self.wait);
-        self.wait = self.wait.min(self.policy.longest);
+        self.wait = self.policy.after(self.wait);
         self.due = now + self.wait;
         Ok(())
+    }
+}
+
+impl Retransmission {
+    /// From the first transmission to the end of the last wait.
+    pub(crate) fn span(self) -> Duration {
+        let (mut wait, mut span) = (self.first, self.first);
+        for _ in 0..self.tries.min(MOST_COUNTED) {
+            wait = self.after(wait);
+            span = span.saturating_add(wait);
+        }
+        span
+    }
+
+    /// The wait that follows this one.
+    fn after(self, wait: Duration) -> Duration {
+        let longer = wait.saturating_mul(self.factor).checked_div(10).unwrap_or(wait);
+        longer.min(self.longest)
     }
 }
 
@@ -60,5 +80,6 @@ mod tests {
         };
         assert_eq!(at, [4, 11, 24, 47, 89]);
         assert_eq!((end - start).as_secs(), 149);
+        assert_eq!(Retransmission::default().span(), end - start);
     }
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::child_request::ChildAnswer;
 use super::followup_request::Followup;
+use super::reauth::Retirement;
 use super::rekey_request::IkeAnswer;
 use super::wanted::Wanted;
 use crate::crypto::KeyExchange;
-use crate::output::{ChildSaId, DeleteReason, IkeSaId};
+use crate::output::{ChildSaId, DeleteReason};
 use crate::wire::IkeSpi;
 
 /// A request to be made.
@@ -22,8 +23,8 @@ pub(crate) enum Task {
     Disown(u32),
     DeleteIke(DeleteReason),
     Liveness,
-    /// Deletes the IKE SA of this line once this one has all its children, at last at that time.
-    Retire(IkeSaId, Instant),
+    /// Deletes an IKE SA once this one has all its children.
+    Retire(Retirement),
     /// Says which of two IKE SAs goes, if nobody has.
     Settle,
     Move(Move),

@@ -326,7 +326,8 @@ fn a_deleted_ike_sa_takes_its_children_along_at_both_ends() {
         assert_eq!(here.deleted, [DeleteReason::Requested]);
         assert_eq!(there.deleted, [DeleteReason::ByPeer]);
         assert!(here.esp.is_empty() && there.esp.is_empty());
-        pair.run_secs(60);
+        // Until nobody may repeat the DELETE any longer.
+        pair.run_secs(170);
         assert_eq!(pair.left.engine.poll_timeout(), None);
         assert_eq!(pair.right.engine.poll_timeout(), None);
     }

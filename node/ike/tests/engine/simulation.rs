@@ -5,8 +5,8 @@ use twinmesh_ike::{Command, EngineConfig, Retransmission};
 
 use crate::pair::{Dice, Link, Node, Pair, connection, flip, proposals, voice};
 
-const SEEDS: u64 = 3_000;
-const SEEDS_WITH_FURTHER_KEY_EXCHANGES: u64 = 1_000;
+const SEEDS: u64 = 700;
+const SEEDS_WITH_FURTHER_KEY_EXCHANGES: u64 = 200;
 
 fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
     let pick = |dice: &mut Dice, count: usize| usize::try_from(dice.below(count as u64)).unwrap();
@@ -15,7 +15,7 @@ fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
         let children: Vec<_> = node.esp.keys().copied().collect();
         (!children.is_empty()).then(|| children[pick(dice, children.len())])
     };
-    Some(match dice.below(10) {
+    Some(match dice.below(11) {
         0 => Command::RekeyIke { ike_sa: ike(dice)? },
         1..=4 => Command::RekeyChild { child_sa: child(dice)? },
         5 | 6 => Command::TerminateChild { child_sa: child(dice)? },
@@ -23,6 +23,7 @@ fn random_command(dice: &mut Dice, node: &Node) -> Option<Command> {
             let child = if dice.below(2) == 0 { "lan" } else { "voice" };
             Command::CreateChild { connection: "site".into(), child: child.into(), trigger: None }
         }
+        9 => Command::Reauthenticate { ike_sa: ike(dice)? },
         _ => Command::CheckLiveness { ike_sa: ike(dice)? },
     })
 }
@@ -87,7 +88,7 @@ fn simulate((left, right): (ConnectionConfig, ConnectionConfig), seed: u64) {
         pair.run(pause);
     }
     pair.link = Link::GOOD;
-    pair.run_secs(2_000);
+    pair.run_secs(4_000);
     pair.assert_agreed();
     assert!(pair.left.ike.len() == 1, "one IKE SA is left, not {}", pair.left.ike.len());
     let path = |node: &Node| node.paths.get(node.ike.last()?).copied();

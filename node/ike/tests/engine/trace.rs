@@ -125,7 +125,7 @@ fn keys_are_told_only_if_asked_for_and_once_for_each_ike_sa() {
     pair.run_secs(1);
     let ike_sa = pair.left_ike();
     pair.left_does(Command::RekeyIke { ike_sa });
-    pair.run_secs(60);
+    pair.run_secs(170);
     for node in [&mut pair.left, &mut pair.right] {
         assert_eq!(told(&node.traces), ["keys", "keys"]);
         let now = node.engine.keys();
