@@ -23,7 +23,7 @@ fn ecn(packet: &[u8]) -> u8 {
 }
 
 #[test]
-fn figure_4_of_rfc_6040_holds_line_by_line() {
+fn trap_25_figure_4_of_rfc_6040_holds_line_by_line() {
     for (inner, line) in TABLE {
         for (outer, expected) in COLUMNS.into_iter().zip(line) {
             for original in [v4(0xb8 | inner, true, 17, b"data"), v6(0xb8 | inner, 0xabcde, 17, b"data")] {

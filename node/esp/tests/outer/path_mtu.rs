@@ -8,7 +8,7 @@ use crate::packets::{V4, V6, address, v4, v6};
 const MINUTE: Duration = Duration::from_mins(1);
 
 #[test]
-fn a_report_lowers_the_estimate_and_ten_minutes_raise_it_again() {
+fn trap_11_a_report_lowers_the_estimate_and_ten_minutes_raise_it_again() {
     let start = Instant::now();
     let mut mtu = PathMtu::new(1500, address(V4[1]));
     assert_eq!((mtu.current(start), mtu.raised_at()), (1500, None));
@@ -45,7 +45,7 @@ fn a_report_never_raises_the_estimate() {
 }
 
 #[test]
-fn a_forged_report_cannot_choke_the_path() {
+fn trap_11_a_forged_report_cannot_choke_the_path() {
     let start = Instant::now();
     let mut mtu = PathMtu::new(1500, address(V6[1]));
     for reported in [0, 68, 1279] {

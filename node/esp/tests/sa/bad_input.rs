@@ -54,7 +54,7 @@ fn trap_1_sequence_zero_is_dropped_though_authentic() {
 }
 
 #[test]
-fn a_replay_is_dropped_within_the_window_and_behind_it() {
+fn trap_1_a_replay_is_dropped_within_the_window_and_behind_it() {
     let (out, into) = pair(&gcm());
     let sealed: Vec<_> = (0..65).map(|_| seal(&out, &v4(b""))).collect();
     open(&into, &sealed[1]).unwrap();

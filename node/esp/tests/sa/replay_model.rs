@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn the_window_without_esn_equals_its_model(
+    fn trap_1_the_window_without_esn_equals_its_model(
         (top, size, steps) in (start(false), prop_oneof![Just(32u32), Just(64), Just(65), Just(320)])
             .prop_flat_map(|(top, size)| {
                 (Just(top), Just(size), prop::collection::vec(step(size.next_multiple_of(64).into()), 1..60))

@@ -205,7 +205,7 @@ impl RemoteCredential {
                         expected: "a pre-shared key",
                     });
                 }
-                if !key.verify(presented.data, octets, prf) {
+                if !bool::from(key.verify(presented.data, octets, prf)) {
                     return Err(AuthError::PreSharedKeyMismatch { identity: presented.identity.clone() });
                 }
                 AuthenticatedBy::PreSharedKey

@@ -1,6 +1,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
 use super::{PrfFn, SignedOctets};
@@ -110,8 +110,8 @@ impl PreSharedKey {
         prf(&prf(&self.secret, KEY_PAD), octets.as_bytes())
     }
 
-    pub(crate) fn verify(&self, data: &[u8], octets: &SignedOctets, prf: PrfFn<'_>) -> bool {
-        self.auth(octets, prf).ct_eq(data).into()
+    pub(crate) fn verify(&self, data: &[u8], octets: &SignedOctets, prf: PrfFn<'_>) -> Choice {
+        self.auth(octets, prf).ct_eq(data)
     }
 }
 

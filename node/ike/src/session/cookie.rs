@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use super::Random;
@@ -43,9 +43,9 @@ impl Cookies {
     }
 
     /// Whether this node issued the cookie for this claim, not long ago.
-    pub(crate) fn accepts(&self, claim: Claim<'_>, cookie: &[u8]) -> bool {
-        let matches = |secret: &Secret| bool::from(secret.cookie(claim).ct_eq(cookie));
-        matches(&self.current) || self.previous.as_ref().is_some_and(matches)
+    pub(crate) fn accepts(&self, claim: Claim<'_>, cookie: &[u8]) -> Choice {
+        let matches = |secret: &Secret| secret.cookie(claim).ct_eq(cookie);
+        matches(&self.current) | self.previous.as_ref().map_or(0.into(), matches)
     }
 
     /// Renews the secret when it is old; to be called before the others.
@@ -89,15 +89,19 @@ mod tests {
         Claim { address: [192, 0, 2, 1].into(), initiator_spi: [1; 8], nonce }
     }
 
+    fn accepts(cookies: &Cookies, claim: Claim<'_>, cookie: &[u8]) -> bool {
+        cookies.accepts(claim, cookie).into()
+    }
+
     #[test]
     fn a_cookie_is_good_for_its_own_claim_only() {
         let cookies = Cookies::new(Instant::now(), &mut fill(1));
         let cookie = cookies.issue(claim(b"nonce"));
-        assert!(cookies.accepts(claim(b"nonce"), &cookie));
-        assert!(!cookies.accepts(claim(b"other"), &cookie));
+        assert!(accepts(&cookies, claim(b"nonce"), &cookie));
+        assert!(!accepts(&cookies, claim(b"other"), &cookie));
         let elsewhere = Claim { address: [192, 0, 2, 2].into(), ..claim(b"nonce") };
-        assert!(!cookies.accepts(elsewhere, &cookie));
-        assert!(!cookies.accepts(claim(b"nonce"), b""));
+        assert!(!accepts(&cookies, elsewhere, &cookie));
+        assert!(!accepts(&cookies, claim(b"nonce"), b""));
     }
 
     #[test]
@@ -106,8 +110,23 @@ mod tests {
         let mut cookies = Cookies::new(start, &mut fill(1));
         let cookie = cookies.issue(claim(b"nonce"));
         cookies.rotate(start + Duration::from_secs(70), &mut fill(3));
-        assert!(cookies.accepts(claim(b"nonce"), &cookie));
+        assert!(accepts(&cookies, claim(b"nonce"), &cookie));
         cookies.rotate(start + Duration::from_secs(140), &mut fill(4));
-        assert!(!cookies.accepts(claim(b"nonce"), &cookie));
+        assert!(!accepts(&cookies, claim(b"nonce"), &cookie));
+    }
+
+    #[test]
+    fn trap_13_a_cookie_is_compared_in_constant_time() {
+        let start = Instant::now();
+        let mut cookies = Cookies::new(start, &mut fill(1));
+        let cookie = cookies.issue(claim(b"nonce"));
+        cookies.rotate(start + Duration::from_secs(70), &mut fill(3));
+        let accepted: Choice = cookies.accepts(claim(b"nonce"), &cookie);
+        assert_eq!(accepted.unwrap_u8(), 1);
+        for place in 0..cookie.len() {
+            let mut forged = cookie.clone();
+            forged[place] ^= 1;
+            assert_eq!(cookies.accepts(claim(b"nonce"), &forged).unwrap_u8(), 0, "octet {place}");
+        }
     }
 }

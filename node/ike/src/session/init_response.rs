@@ -103,7 +103,7 @@ fn cookies<'a>(ctx: &'a mut Context<'_>) -> &'a mut Cookies {
 
 fn has_cookie(ctx: &mut Context<'_>, claim: Claim<'_>, body: &Body<'_>) -> bool {
     let Some(notify) = body.notify(NotifyType::Cookie) else { return false };
-    cookies(ctx).accepts(claim, notify.data)
+    cookies(ctx).accepts(claim, notify.data).into()
 }
 
 /// One notification in the clear, and nothing kept.

@@ -68,3 +68,17 @@ fn a_signature_does_not_stand_in_for_a_pre_shared_key() {
         );
     }
 }
+
+#[test]
+fn trap_13_the_proof_of_a_secret_is_compared_in_constant_time() {
+    let octets = octets(&identity("moon.example.org"));
+    let key = PreSharedKey::parse("correct horse battery staple").expect("a secret");
+    let proof = key.auth(&octets, &prf);
+    let same: subtle::Choice = key.verify(&proof, &octets, &prf);
+    assert_eq!(same.unwrap_u8(), 1);
+    for place in 0..proof.len() {
+        let mut other = proof.to_vec();
+        other[place] ^= 1;
+        assert_eq!(key.verify(&other, &octets, &prf).unwrap_u8(), 0, "octet {place}");
+    }
+}
