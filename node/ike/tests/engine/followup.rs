@@ -159,8 +159,7 @@ fn both_ends_rekey_one_child_at_once_and_only_the_winner_follows_up() {
         assert!(!pair.left.esp.contains_key(&left));
         winners.insert(pair.left.children_established[1].outbound == OutboundStart::Now);
         pair.run_secs(200);
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
     assert_eq!(winners.len(), 2, "each end wins now and then");
 }
@@ -180,8 +179,7 @@ fn both_ends_rekey_one_child_at_once_one_with_and_one_without_a_further_key_exch
         assert!(!pair.left.esp.contains_key(&left));
         pair.run_secs(200);
         pair.assert_agreed();
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 
@@ -211,8 +209,7 @@ fn both_ends_rekey_the_ike_sa_at_once_and_only_the_winner_follows_up() {
         pair.run_secs(300);
         pair.assert_agreed();
         assert_eq!((pair.left.ike.len(), pair.left.rekeyed), (1, 1), "seed {seed}");
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 
@@ -240,8 +237,7 @@ fn a_rekey_that_stops_half_way_is_forgotten_and_begun_anew() {
         assert!(followups(&pair) > 1, "from the start");
         assert!(pair.left.failures.is_empty(), "{:?}", pair.left.failures[0].error);
         pair.run_secs(300);
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 
@@ -262,8 +258,7 @@ fn a_child_deleted_while_its_rekey_is_under_way_is_gone() {
             pair.run_secs(300);
             pair.assert_agreed();
             assert!(!pair.left.esp.contains_key(&left), "after {wait} ms");
-            assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-            assert_eq!(pair.right.engine.poll_timeout(), None);
+            pair.assert_at_rest();
         }
     }
 }
@@ -286,7 +281,6 @@ fn rekeys_with_additional_key_exchanges_survive_a_bad_link() {
         pair.assert_agreed();
         assert_eq!((pair.left.ike.len(), pair.left.esp.len()), (1, 1), "seed {seed}");
         assert!(!pair.left.esp.contains_key(&old));
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }

@@ -29,12 +29,7 @@ fn a_handshake_survives_loss_duplication_and_reordering() {
     for seed in 1..200 {
         let left = connection();
         let mut pair = Pair::of(left.clone(), flip(&left), EngineConfig::default(), seed);
-        pair.link = Link::BAD;
-        pair.initiate();
-        pair.run_secs(60);
-        pair.link = Link::GOOD;
-        pair.run_secs(200);
-        pair.assert_agreed();
+        pair.initiate_over_a_bad_link();
         assert_eq!(pair.left.ike.len(), 1, "seed {seed}");
         assert_eq!(pair.right.engine.half_open(), 0);
     }
@@ -98,12 +93,7 @@ fn a_cookie_and_another_group_survive_loss_duplication_and_reordering() {
         let half_open = HalfOpenLimits { cookie_from: 0, ..HalfOpenLimits::default() };
         let config = EngineConfig { half_open, ..EngineConfig::default() };
         let mut pair = Pair::of(left, right, config, seed);
-        pair.link = Link::BAD;
-        pair.initiate();
-        pair.run_secs(60);
-        pair.link = Link::GOOD;
-        pair.run_secs(200);
-        pair.assert_agreed();
+        pair.initiate_over_a_bad_link();
         assert_eq!(pair.left.ike.len(), 1, "seed {seed}");
     }
 }
@@ -137,8 +127,7 @@ fn a_wrong_pre_shared_key_is_told_as_failed_authentication_and_no_more() {
     assert!(known.contains("pre-shared key"), "{known}");
     assert!(pair.left.ike.is_empty() && pair.right.ike.is_empty());
     pair.run_secs(60);
-    assert_eq!(pair.left.engine.poll_timeout(), None);
-    assert_eq!(pair.right.engine.poll_timeout(), None);
+    pair.assert_at_rest();
 }
 
 #[test]
@@ -328,8 +317,7 @@ fn a_deleted_ike_sa_takes_its_children_along_at_both_ends() {
         assert!(here.esp.is_empty() && there.esp.is_empty());
         // Until nobody may repeat the DELETE any longer.
         pair.run_secs(170);
-        assert_eq!(pair.left.engine.poll_timeout(), None);
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 

@@ -51,8 +51,7 @@ fn the_initiator_moves_and_its_ike_sa_and_children_go_along() {
     assert_eq!(pair.left_child(), child, "the same SAs");
     assert_well(&mut pair);
     pair.run_secs(300);
-    assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-    assert_eq!(pair.right.engine.poll_timeout(), None);
+    pair.assert_at_rest();
 }
 
 #[test]

@@ -343,6 +343,17 @@ impl Pair {
         self.left_does(Command::Initiate { connection: "site".into() });
     }
 
+    /// Over a link that is bad for a minute; both ends hold the same in the end.
+    #[track_caller]
+    pub(crate) fn initiate_over_a_bad_link(&mut self) {
+        self.link = Link::BAD;
+        self.initiate();
+        self.run_secs(60);
+        self.link = Link::GOOD;
+        self.run_secs(200);
+        self.assert_agreed();
+    }
+
     /// The left is elsewhere, and has noticed it.
     pub(crate) fn move_left(&mut self, address: &str) {
         let local: IpAddr = address.parse().unwrap();
@@ -465,6 +476,14 @@ impl Pair {
         right.sort();
         assert_eq!(left, right, "both ends hold the same child SAs");
         assert_eq!(self.left.ike.len(), self.right.ike.len(), "both ends hold the same IKE SAs");
+    }
+
+    /// Neither waits for anything.
+    #[track_caller]
+    pub(crate) fn assert_at_rest(&self) {
+        for end in [&self.left, &self.right] {
+            assert_eq!(end.engine.poll_timeout(), None, "nothing is left over");
+        }
     }
 
     pub(crate) fn left_ike(&self) -> IkeSaId {

@@ -61,8 +61,7 @@ fn either_end_reauthenticates_and_the_old_ike_sa_goes_last() {
         assert_eq!(there.deleted.len(), 1);
         assert!(pair.left.failures.is_empty() && pair.right.failures.is_empty());
         pair.run_secs(700);
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 
@@ -79,8 +78,7 @@ fn both_ends_reauthenticate_at_once_and_one_ike_sa_is_left() {
         assert_eq!((pair.left.ike.len(), pair.left.esp.len()), (1, 2), "seed {seed}");
         assert_ne!(pair.left_ike(), left);
         pair.run_secs(700);
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 

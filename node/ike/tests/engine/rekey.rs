@@ -156,8 +156,7 @@ fn trap_4_both_ends_rekey_the_ike_sa_at_once_and_one_is_left() {
         assert_eq!((pair.left.ike.len(), pair.left.esp.len()), (1, 1), "seed {seed}");
         assert_ne!(pair.left_ike(), left);
         pair.run_secs(300);
-        assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-        assert_eq!(pair.right.engine.poll_timeout(), None);
+        pair.assert_at_rest();
     }
 }
 

@@ -96,8 +96,7 @@ fn simulate((left, right): (ConnectionConfig, ConnectionConfig), seed: u64) {
     let (left, right) = (pair.left.address.ip(), pair.right.address.ip());
     assert_eq!(path(&pair.left), at(left, 4500).zip(at(right, 4500)), "ESP goes where the ends are");
     assert_eq!(path(&pair.right), at(right, 4500).zip(at(left, 4500)));
-    assert_eq!(pair.left.engine.poll_timeout(), None, "nothing is left over");
-    assert_eq!(pair.right.engine.poll_timeout(), None, "nothing is left over");
+    pair.assert_at_rest();
 }
 
 #[test]
