@@ -7,7 +7,7 @@ use twinmesh_ike::config::Remote;
 use twinmesh_ike::{DeleteReason, Event, Failed, IkeSaEstablished, IkeSaId};
 
 use super::super::agent::Agent;
-use super::{Entry, Sites, Standing, is_of_node};
+use super::{Entry, Sites, Standing, is_of_node, standing};
 
 /// The engine sets up all children of a new IKE SA; those that there are not after so long are asked for again.
 const CHILD_PATIENCE: Duration = Duration::from_secs(10);
@@ -20,13 +20,10 @@ impl Agent {
         }
         match event {
             Event::IkeSaEstablished(link) => self.ike_sa_established(link, now),
-            Event::IkeSaReplaced { connection, old, new, initiator, initiator_spi, responder_spi } => {
+            Event::IkeSaReplaced { connection, old, new, .. } => {
                 tracing::info!(site = &*connection, "of two IKE SAs one stays");
-                if let Some(standing) = self.sites.standing(&connection, old) {
-                    standing.id = new;
-                    standing.link.initiator = initiator;
-                    standing.link.initiator_spi = initiator_spi;
-                    standing.link.responder_spi = responder_spi;
+                if let Some(entry) = self.sites.entries.get_mut(&connection) {
+                    standing::replace(&mut entry.ike_sa, &mut entry.beside, old, new);
                 }
                 self.retire_replaced(old);
             }
@@ -73,7 +70,8 @@ impl Agent {
         entry.retry.succeeded();
         entry.child_retry.due = Some(now + CHILD_PATIENCE);
         let (connection, initiator) = (link.connection.clone(), link.initiator);
-        entry.ike_sa = Some(Standing { id: link.ike_sa, since: now, established: now, rekeyed: 0, link });
+        let new = Standing { id: link.ike_sa, since: now, established: now, rekeyed: 0, link };
+        entry.beside.extend(entry.ike_sa.replace(new));
         if initiator {
             self.create_missing(&connection, now);
         }
@@ -93,11 +91,15 @@ impl Agent {
 
     fn ike_sa_deleted(&mut self, connection: &Arc<str>, ike_sa: IkeSaId, reason: DeleteReason, now: Instant) {
         let Some(entry) = self.sites.entries.get_mut(connection) else { return };
-        if entry.ike_sa.as_ref().is_none_or(|standing| standing.id != ike_sa) {
+        if !standing::remove(&mut entry.ike_sa, &mut entry.beside, ike_sa) {
             return;
         }
         tracing::info!(site = &**connection, ?reason, "an IKE SA is gone");
-        entry.ike_sa = None;
+        if entry.ike_sa.is_some() {
+            // An older one goes on.
+            entry.child_retry.due = Some(now + CHILD_PATIENCE);
+            return;
+        }
         if let DeleteReason::PeerDead = reason {
             entry.last_error = Some("the peer answers no longer".to_owned());
             entry.after_loss = Some(entry.site.after_loss);
@@ -157,6 +159,7 @@ impl Sites {
     }
 
     fn standing(&mut self, connection: &Arc<str>, ike_sa: IkeSaId) -> Option<&mut Standing> {
-        self.entries.get_mut(connection)?.ike_sa.as_mut().filter(|standing| standing.id == ike_sa)
+        let entry = self.entries.get_mut(connection)?;
+        entry.ike_sa.iter_mut().chain(&mut entry.beside).find(|standing| standing.id == ike_sa)
     }
 }

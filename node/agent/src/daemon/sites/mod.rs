@@ -19,6 +19,7 @@ mod life;
 mod moves;
 mod nodes;
 mod requests;
+mod standing;
 pub(super) mod status;
 mod trace_text;
 mod traces;
@@ -80,6 +81,8 @@ struct Entry {
     /// Whether the engine knows the connection.
     prepared: bool,
     ike_sa: Option<Standing>,
+    /// Others of which it takes the place, the oldest first: one of them goes on if it does not last.
+    beside: Vec<Standing>,
     /// After a loss, until there is an IKE SA again.
     after_loss: Option<AfterLoss>,
     /// Whether an attempt of this side's is under way.
@@ -117,6 +120,7 @@ impl Entry {
             added,
             prepared: false,
             ike_sa: None,
+            beside: Vec::new(),
             after_loss: None,
             connecting: false,
             last_error: None,
@@ -146,6 +150,7 @@ impl Entry {
     fn rest(&mut self) {
         self.prepared = false;
         self.ike_sa = None;
+        self.beside.clear();
         self.after_loss = None;
         self.connecting = false;
         self.retry = Retry::default();
