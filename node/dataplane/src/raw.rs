@@ -10,13 +10,12 @@ use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use twinmesh_esp::{TooBig, parse_too_big_v6};
 
 use crate::sys::{self, Message};
-use crate::udp::{SOCKET_BUFFER, send_all};
+use crate::udp::{enlarge_buffers, send_all};
 
 /// IANA's number of ESP.
 const ESP: i32 = 50;
@@ -101,13 +100,7 @@ impl RawSocket {
         if let Some(mark) = mark {
             socket.set_mark(mark).map_err(errno)?;
         }
-        // As the UDP port's.
-        if setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).is_err() {
-            socket.set_recv_buffer_size(SOCKET_BUFFER).map_err(errno)?;
-        }
-        if setsockopt(&socket, sockopt::SndBufForce, &SOCKET_BUFFER).is_err() {
-            socket.set_send_buffer_size(SOCKET_BUFFER).map_err(errno)?;
-        }
+        enlarge_buffers(&socket).map_err(errno)?;
         let state = UdpSocketState::new((&socket).into()).map_err(errno)?;
         let too_big = match domain {
             Domain::IPV6 => Some(open_too_big(mark).map_err(errno)?),

@@ -15,7 +15,7 @@ use crate::holder;
 use crate::sys::{self, Message};
 
 /// What a burst at 10 Gb/s fills in some milliseconds.
-pub(crate) const SOCKET_BUFFER: usize = 4 << 20;
+const SOCKET_BUFFER: usize = 4 << 20;
 /// How long a sender waits for room in the socket's buffer before it drops.
 const SEND_PATIENCE_MS: u8 = 5;
 
@@ -66,13 +66,7 @@ impl UdpPort {
     }
 
     fn new(socket: Socket, family: Family) -> io::Result<Self> {
-        // Beyond the system's limit with CAP_NET_ADMIN, up to it without.
-        if setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER).is_err() {
-            socket.set_recv_buffer_size(SOCKET_BUFFER)?;
-        }
-        if setsockopt(&socket, sockopt::SndBufForce, &SOCKET_BUFFER).is_err() {
-            socket.set_send_buffer_size(SOCKET_BUFFER)?;
-        }
+        enlarge_buffers(&socket)?;
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Self { socket: socket.into(), state, family })
     }
@@ -184,6 +178,17 @@ fn busy(port: u16, source: io::Error) -> StartError {
     } else {
         StartError::Udp { port, source }
     }
+}
+
+/// Beyond the system's limit with CAP_NET_ADMIN, up to it without.
+pub(crate) fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
+    if setsockopt(socket, sockopt::RcvBufForce, &SOCKET_BUFFER).is_err() {
+        socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    }
+    if setsockopt(socket, sockopt::SndBufForce, &SOCKET_BUFFER).is_err() {
+        socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
