@@ -1,12 +1,13 @@
-//! How messages go to this peer: repetitions, fragments, and whether the first child comes with the IKE SA.
+//! How messages go to this peer: repetitions, fragments, whether the first child comes with the IKE SA, and how many of them
+//! there may be.
 
 use toml::Spanned;
 use twinmesh_ike::Retransmission;
-use twinmesh_ike::config::{Childless, ConnectionConfig};
+use twinmesh_ike::config::{Childless, ConnectionConfig, Uniqueness};
 
 use super::check::{Checked, at, time};
 use super::error::Problem;
-use super::file::{ChildlessName, RetransmissionTable, SiteTable};
+use super::file::{ChildlessName, RetransmissionTable, SiteTable, UniquenessName};
 use crate::sa::Number;
 
 /// Every host can take an IPv4 packet of so many bytes (RFC 791 §3.1).
@@ -22,6 +23,7 @@ pub(super) struct Exchanges {
     retransmission: Retransmission,
     fragment_size: Option<usize>,
     childless: Childless,
+    uniqueness: Uniqueness,
 }
 
 impl Exchanges {
@@ -35,6 +37,11 @@ impl Exchanges {
                 ChildlessName::Require => Childless::Require,
                 ChildlessName::Never => Childless::Never,
             },
+            uniqueness: match table.uniqueness {
+                UniquenessName::Replace => Uniqueness::Replace,
+                UniquenessName::Keep => Uniqueness::Keep,
+                UniquenessName::Multiple => Uniqueness::Multiple,
+            },
         })
     }
 
@@ -42,6 +49,7 @@ impl Exchanges {
         connection.retransmission = Some(self.retransmission);
         connection.fragment_size = self.fragment_size;
         connection.childless = self.childless;
+        connection.uniqueness = self.uniqueness;
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct SiteTable {
     #[serde(default)]
     pub(super) childless: ChildlessName,
     #[serde(default)]
+    pub(super) uniqueness: UniquenessName,
+    #[serde(default)]
     pub(super) single_pair: bool,
     pub(super) auth: Spanned<AuthTable>,
     #[serde(default)]
@@ -82,6 +84,16 @@ pub(super) enum ChildlessName {
     Prefer,
     Require,
     Never,
+}
+
+/// How many IKE SAs with the same peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UniquenessName {
+    #[default]
+    Replace,
+    Keep,
+    Multiple,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use twinmesh_ike::Retransmission;
-use twinmesh_ike::config::{Childless, EncapsulationPolicy, Lifetime, Narrowing, Remote};
+use twinmesh_ike::config::{Childless, EncapsulationPolicy, Lifetime, Narrowing, Remote, Uniqueness};
 
 use super::selectors::to_ike;
 use super::*;
@@ -216,8 +216,23 @@ fn repetitions_fragments_and_childless_ike_sas_are_settings_of_a_site() {
         ("retransmission = { last = 1 }", "unknown field `last`"),
         ("fragment_size = 575", "576 to 65535"),
         ("childless = \"perhaps\"", "unknown variant `perhaps`"),
+        ("uniqueness = \"never\"", "unknown variant `never`"),
     ] {
         refused(&changed("rekey_time", &format!("{setting}\nrekey_time")), 5, reason);
+    }
+}
+
+#[test]
+fn how_many_ike_sas_there_may_be_with_a_peer_is_a_setting_of_a_site() {
+    let uniqueness = |site: &str| good(site).connection(here()).0.uniqueness;
+    assert_eq!(uniqueness(SITE), Uniqueness::Replace);
+    for (name, expected) in
+        [("replace", Uniqueness::Replace), ("keep", Uniqueness::Keep), ("multiple", Uniqueness::Multiple)]
+    {
+        assert_eq!(
+            uniqueness(&changed("rekey_time", &format!("uniqueness = \"{name}\"\nrekey_time"))),
+            expected
+        );
     }
 }
 

@@ -151,6 +151,9 @@ Settings; unknown ones are refused:
                  fragments, where the peer knows how (RFC 7383)
   childless      the first child comes with the IKE SA or after it (RFC 6023): \"allow\" (default): the peer decides;
                  \"prefer\": after it, with a key exchange of its own, if the peer can; \"require\"; \"never\"
+  uniqueness     how many IKE SAs stand with the same peer: \"replace\" (default): one, a newer takes the older's place;
+                 \"keep\": one, a peer that comes again is refused while it stands, unless it says that it lost it;
+                 \"multiple\": as many as are set up
   single_pair    true: each pair of local_ts and remote_ts gets SAs of its own, for peers that know one pair of subnets
                  for each (several vendors' presets set it)
   [auth]
