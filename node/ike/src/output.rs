@@ -148,6 +148,8 @@ pub struct Schedule {
     pub rekey: Option<Instant>,
     /// It ends, whatever has become of its rekey.
     pub expiry: Option<Instant>,
+    /// Of an IKE SA: the ends prove anew who they are, in one from scratch; `None` also while they do.
+    pub reauth: Option<Instant>,
 }
 
 /// SPIs of the two ESP SAs. Each side chooses the one that it receives with.

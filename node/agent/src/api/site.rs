@@ -52,6 +52,7 @@ pub enum SiteState {
 
 /// An IKE SA.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "fields of the JSON")]
 pub struct IkeSaStatus {
     pub initiator: bool,
     pub local: String,
@@ -74,6 +75,10 @@ pub struct IkeSaStatus {
     pub rekey_in_s: Option<u64>,
     /// Until it ends if its keys are not renewed.
     pub expires_in_s: Option<u64>,
+    /// Until this side begins an IKE SA from scratch, in which both prove anew who they are; `null` where it does not.
+    pub reauth_in_s: Option<u64>,
+    /// Whether a postquantum preshared key is mixed into the keys (RFC 8784).
+    pub ppk: bool,
 }
 
 /// A child of a site: with `sa`, it is installed.

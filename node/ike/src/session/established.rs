@@ -37,7 +37,7 @@ pub(crate) struct Established {
     pub(super) unfinished: UnfinishedSas,
     pub(crate) rekey_at: Option<Instant>,
     pub(crate) expires_at: Option<Instant>,
-    pub(super) reauth: Reauth,
+    pub(crate) reauth: Reauth,
     pub(super) standing: Standing,
     /// When the peer proved who it is.
     pub(super) since: Instant,

@@ -58,9 +58,9 @@ pub(crate) struct Retirement {
 /// When the ends have to prove anew who they are.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reauth {
-    pub(super) at: Option<Instant>,
+    pub(crate) at: Option<Instant>,
     /// Nothing lasts longer without a new proof.
-    pub(super) until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
 }
 
 impl Line {

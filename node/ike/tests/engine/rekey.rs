@@ -247,12 +247,15 @@ fn what_an_sa_has_before_it_can_be_asked() {
     let lifetime = Lifetime { jitter: Duration::ZERO, ..Lifetime::of(Duration::from_secs(1_000)) };
     let mut left = connection();
     left.lifetime = lifetime;
+    left.reauth = Some(Duration::from_secs(2_000));
     left.children[0].lifetime = Lifetime { rekey: None, ..lifetime };
     let mut pair = Pair::established(left);
     let start = pair.start;
     let after = |moment: Option<std::time::Instant>| moment.map(|at| (at - start).as_secs());
     let ike = pair.left.engine.ike_schedule(pair.left_ike());
     assert_eq!((after(ike.rekey), after(ike.expiry)), (Some(1_000), Some(1_180)));
+    let reauth = after(ike.reauth).unwrap();
+    assert!((1_800..=1_900).contains(&reauth), "{reauth}");
     let child = pair.left.engine.child_schedule(pair.left_child());
     assert_eq!((after(child.rekey), after(child.expiry)), (None, Some(1_180)));
     let gone = pair.left_child();

@@ -105,7 +105,9 @@ JSON (--json): an array of sites; fields may be added, none is ever renamed:
   remote         the peer's address and port outside, or null
   ike_sa         null, or { initiator, local, local_id, remote_id, initiator_spi, responder_spi, proposal, local_nat,
                  remote_nat, age_s (of its keys), established_s (since the peer proved who it is), rekeyed (how often),
-                 rekey_in_s (null while it is done, or if only the peer does it), expires_in_s }
+                 rekey_in_s (null while it is done, or if only the peer does it), expires_in_s, reauth_in_s (until
+                 both prove anew who they are; null if this node does not ask for it), ppk (whether a postquantum
+                 secret is in the keys) }
   children       [{ name, state (installed | none), start (start | trap | none), sa (its name in `twinmesh sa`), spi_in,
                  spi_out, suite, local_ts, remote_ts (as negotiated, or as configured), age_s, rekey_in_s,
                  expires_in_s, packets_in, packets_out, bytes_in, bytes_out, rekeyed, blocked (packets dropped because there were no SAs), waiting (packets

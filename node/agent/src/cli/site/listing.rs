@@ -46,8 +46,10 @@ fn ike_sa(sa: &IkeSaStatus, remote: &str) -> String {
         count => format!(", new keys {count} times"),
     };
     let next = moments(sa.rekey_in_s, sa.expires_in_s).map(|next| format!(", {next}")).unwrap_or_default();
+    let reauth = sa.reauth_in_s.map(|wait| format!(", from scratch in {}", age(wait))).unwrap_or_default();
+    let ppk = if sa.ppk { " with a PPK" } else { "" };
     format!(
-        "  {} ({}{}) … {} ({remote}{})\n  {}, {role} {} ago{rekeyed}{next}, SPIs {} {}\n",
+        "  {} ({}{}) … {} ({remote}{})\n  {}{ppk}, {role} {} ago{rekeyed}{next}{reauth}, SPIs {} {}\n",
         sa.local_id,
         sa.local,
         behind(sa.local_nat),
@@ -105,7 +107,8 @@ mod tests {
                 "initiator": true, "local": "192.0.2.1:4500", "local_id": "gw.example.net", "remote_id": "branch",
                 "initiator_spi": "0011223344556677", "responder_spi": "8899aabbccddeeff",
                 "proposal": "aes128gcm16-prfsha256-x25519", "local_nat": true, "remote_nat": false, "age_s": 130,
-                "established_s": 15_000, "rekeyed": 1, "rekey_in_s": 12_000, "expires_in_s": 13_500
+                "established_s": 15_000, "rekeyed": 1, "rekey_in_s": 12_000, "expires_in_s": 13_500,
+                "reauth_in_s": 14_500, "ppk": true
             },
             "children": [{
                 "name": "lan", "state": "installed", "start": "start", "blocked": 1, "waiting": 0, "sa": "branch-7/lan#1", "spi_in": "c0000001",
@@ -128,8 +131,8 @@ mod tests {
             "\
 branch-7: established, peer at 198.51.100.2:4500
   gw.example.net (192.0.2.1:4500, behind a NAT) … branch (198.51.100.2:4500)
-  aes128gcm16-prfsha256-x25519, begun here 4 h ago, new keys once, new keys in 3 h, else it ends in 3 h, \
-SPIs 0011223344556677 8899aabbccddeeff
+  aes128gcm16-prfsha256-x25519 with a PPK, begun here 4 h ago, new keys once, new keys in 3 h, else it ends in 3 h, \
+from scratch in 4 h, SPIs 0011223344556677 8899aabbccddeeff
   lan    10.1.0.0/16 === 10.2.0.0/16  aes128gcm16  in c0000001 3.4 KiB (3)                out d0000001 84 B (4)  \
 for 65 s, new keys in 50 min, else it ends in 56 min  1 packet blocked
   voice  10.1.0.0/16 === 10.4.0.0/16  no SAs       3 packets waiting, 12 packets blocked

@@ -129,6 +129,8 @@ fn ike_sa_status(standing: &Standing, schedule: Schedule, now: Instant) -> IkeSa
         rekeyed: standing.rekeyed,
         rekey_in_s: seconds_until(schedule.rekey, now),
         expires_in_s: seconds_until(schedule.expiry, now),
+        reauth_in_s: seconds_until(schedule.reauth, now),
+        ppk: link.ppk,
     }
 }
 
