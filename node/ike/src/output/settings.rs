@@ -69,7 +69,7 @@ impl Default for EngineConfig {
 }
 
 impl Default for Retransmission {
-    /// As strongSwan: 4 s, 7.2 s, 13 s, 23 s, 42 s, given up after 165 s.
+    /// As strongSwan, but for the longest wait: 4 s, 7.2 s, 13 s, 23 s, 42 s, given up after 149 s.
     fn default() -> Self {
         Self { first: Duration::from_secs(4), factor: 18, longest: Duration::from_mins(1), tries: 5 }
     }
