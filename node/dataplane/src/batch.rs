@@ -80,7 +80,7 @@ struct Queued {
 /// Through which socket, and there from which address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
-    Udp,
+    Udp { from: Option<IpAddr> },
     Raw { to: IpAddr, from: Option<IpAddr> },
 }
 
@@ -88,9 +88,9 @@ impl Exit {
     /// Whether both use one socket.
     const fn joins(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Udp, Self::Udp) => true,
+            (Self::Udp { .. }, Self::Udp { .. }) => true,
             (Self::Raw { to: one, .. }, Self::Raw { to: other, .. }) => one.is_ipv4() == other.is_ipv4(),
-            (Self::Udp, Self::Raw { .. }) | (Self::Raw { .. }, Self::Udp) => false,
+            (Self::Udp { .. }, Self::Raw { .. }) | (Self::Raw { .. }, Self::Udp { .. }) => false,
         }
     }
 }
@@ -129,18 +129,6 @@ impl SendBatch {
         udp: &UdpPort,
         counters: &Counters,
     ) {
-        self.commit_marked(length, 0, destinations, udp, counters);
-    }
-
-    /// Like [`Self::commit`], with DSCP and ECN for the outer header.
-    pub(crate) fn commit_marked(
-        &mut self,
-        length: usize,
-        traffic_class: u8,
-        destinations: impl Iterator<Item = SocketAddr>,
-        udp: &UdpPort,
-        counters: &Counters,
-    ) {
         let first = self.queued.len() * self.stride;
         for destination in destinations.take(SPARE) {
             let Some(address) = udp.address(destination) else {
@@ -151,8 +139,23 @@ impl SendBatch {
             if start != first {
                 self.storage.copy_within(first..first + length, start);
             }
-            self.queued.push(Queued { exit: Exit::Udp, address, length, traffic_class });
+            let exit = Exit::Udp { from: None };
+            self.queued.push(Queued { exit, address, length, traffic_class: 0 });
         }
+    }
+
+    /// Takes the ESP packet in [`Self::slot`], to be sent in UDP, with DSCP and ECN for the outer header; `from` as in
+    /// [`Self::commit_raw`].
+    pub(crate) fn commit_esp(
+        &mut self,
+        length: usize,
+        traffic_class: u8,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+        (udp, counters): (&UdpPort, &Counters),
+    ) {
+        let Some(address) = udp.address(to) else { return counters.dropped(DropReason::NoIpv6) };
+        self.queued.push(Queued { exit: Exit::Udp { from }, address, length, traffic_class });
     }
 
     /// Takes the ESP packet in [`Self::slot`], to be sent as it is; `from` is one of this node's addresses, or none for
@@ -186,8 +189,7 @@ impl SendBatch {
             let messages = run.iter().zip(own.chunks_exact(self.stride)).map(|(queued, slot)| Message {
                 to: &queued.address,
                 from: match queued.exit {
-                    Exit::Udp => None,
-                    Exit::Raw { from, .. } => from,
+                    Exit::Udp { from } | Exit::Raw { from, .. } => from,
                 },
                 datagram: &slot[..queued.length],
                 traffic_class: queued.traffic_class,
@@ -221,7 +223,7 @@ impl SendBatch {
                 None => Err(io::ErrorKind::NotConnected.into()),
             },
             Some(Exit::Raw { .. }) | None => Ok(()),
-            Some(Exit::Udp) => udp.send(messages, done),
+            Some(Exit::Udp { .. }) => udp.send(messages, done),
         }
     }
 }

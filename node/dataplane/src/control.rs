@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::iter;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -157,14 +157,12 @@ impl Control {
         }
     }
 
-    pub(crate) fn send(&self, to: SocketAddr, datagram: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> std::io::Result<()> {
         let address =
             self.port.udp.address(to).ok_or_else(|| {
                 std::io::Error::new(std::io::ErrorKind::Unsupported, "this node has no IPv6")
             })?;
-        self.port
-            .udp
-            .send(&iter::once(Message { to: &address, from: None, datagram, traffic_class: 0 }), &mut 0)
+        self.port.udp.send(&iter::once(Message { to: &address, from, datagram, traffic_class: 0 }), &mut 0)
     }
 
     fn look_at_paths(&self, table: &Table, now: Instant) {

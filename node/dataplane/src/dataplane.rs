@@ -1,7 +1,7 @@
 //! Start, the agent's calls, and the ordered end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -203,9 +203,10 @@ impl Dataplane {
         self.control.network_changed();
     }
 
-    /// Sends a datagram that is not an engine's (STUN, IKE) from the shared port.
-    pub fn send_datagram(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
-        self.control.send(to, datagram)
+    /// Sends a datagram that is not an engine's (STUN, IKE) from the shared port, and from this address of the machine
+    /// if it still has it; else, and with none, from the one that leads there.
+    pub fn send_datagram(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        self.control.send(from, to, datagram)
     }
 
     /// Counters and peers. It takes the lock of one peer after the other.

@@ -20,7 +20,8 @@ pub enum Encapsulation {
 /// Where the ends of a tunnel are, outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EspPath {
-    /// This node's address; raw ESP is sent from it. None: whichever leads to the peer.
+    /// This node's address, which ESP is sent from; in UDP only while the machine has it. None: whichever leads to the
+    /// peer.
     pub local: Option<IpAddr>,
     /// Raw ESP has no use for the port.
     pub remote: SocketAddr,

@@ -1,6 +1,5 @@
 //! A packet from TUN → policy → sealed by the tunnel's SA → send batch.
 
-use std::iter;
 use std::time::Instant;
 
 use twinmesh_esp::{Action, Flow, Mode, Spd, outer_fields};
@@ -59,8 +58,7 @@ fn seal_one(tunnel: &EspTunnel, packet: &[u8], sends: &mut SendBatch, ports: Por
             let EspPath { local, remote, encapsulation } = tunnel.path();
             match encapsulation {
                 Encapsulation::Udp => {
-                    let to = iter::once(remote);
-                    sends.commit_marked(length, traffic_class, to, ports.udp, ports.counters);
+                    sends.commit_esp(length, traffic_class, remote, local, (ports.udp, ports.counters));
                 }
                 Encapsulation::Raw => sends.commit_raw(length, traffic_class, remote.ip(), local),
             }

@@ -1,6 +1,7 @@
 //! The UDP port: one socket for each worker, among which the kernel spreads senders by their address.
 
 use std::io::{self, IoSliceMut};
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -101,13 +102,21 @@ impl UdpPort {
         }
     }
 
-    /// As [`send_all`].
+    /// As [`send_all`]; but what cannot leave from the wanted address, as this machine has lost it, leaves from the one
+    /// that leads there.
     pub(crate) fn send<'a>(
         &self,
         messages: &(impl Iterator<Item = Message<'a>> + Clone),
         sent: &mut usize,
     ) -> io::Result<()> {
-        send_all(self.socket.as_fd(), messages, sent)
+        while let Err(error) = send_all(self.socket.as_fd(), messages, sent) {
+            let stranded =
+                messages.clone().nth(*sent).filter(|it| it.from.is_some() && is_without_source(&error));
+            let Some(message) = stranded else { return Err(error) };
+            send_all(self.socket.as_fd(), &iter::once(Message { from: None, ..message }), &mut 0)?;
+            *sent += 1;
+        }
+        Ok(())
     }
 }
 
@@ -166,6 +175,15 @@ fn bind(port: u16, family: Family, shared: bool) -> io::Result<Socket> {
     socket.set_reuse_port(shared)?;
     socket.bind(&SocketAddr::new(any, port).into())?;
     Ok(socket)
+}
+
+/// What ip(7) and ipv6(7) answer where the address of IP_PKTINFO or IPV6_PKTINFO is not this machine's, or no route
+/// begins at it.
+fn is_without_source(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EINVAL | Errno::EADDRNOTAVAIL | Errno::ENETUNREACH)
+    )
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {

@@ -9,7 +9,7 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -177,7 +177,7 @@ fn stray_datagrams_are_counted_by_kind_and_stun_and_ike_are_handed_on() {
     let stun = [0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let to = endpoint("192.0.2.2:4500");
     for datagram in [&stun[..], &[0xff], &[0, 0, 0, 0, 1], &[0x90, 1], &[0x70], &[4, 0, 0, 0, 9], &[]] {
-        a.dataplane.send_datagram(to, datagram).unwrap();
+        a.dataplane.send_datagram(None, to, datagram).unwrap();
     }
     let kinds = || b.dataplane.status().datagrams.iter().map(|(_, count)| count).sum::<u64>();
     until("all datagrams", || kinds() == 7);
@@ -198,4 +198,37 @@ fn stray_datagrams_are_counted_by_kind_and_stun_and_ike_are_handed_on() {
     let stun = Event::Stun { from, datagram: stun.to_vec() };
     let ike = Event::Ike { from, to: Some(to.ip()), datagram: vec![0, 0, 0, 0, 1] };
     assert_eq!(*b.events.lock().unwrap(), [stun, ike]);
+}
+
+#[test]
+fn an_answer_leaves_from_the_address_that_was_asked() {
+    let (a, b) = pair();
+    b.namespace.must("ip addr add 192.0.2.102/24 dev veth0 && ip addr add 2001:db8::102/64 dev veth0 nodad");
+    for (a_outside, wanted, sent) in [
+        ("192.0.2.1:4500", "192.0.2.102", "192.0.2.102"),
+        ("[2001:db8::1]:4500", "2001:db8::102", "2001:db8::102"),
+        // It has been lost meanwhile.
+        ("192.0.2.1:4500", "192.0.2.77", "192.0.2.2"),
+        ("192.0.2.1:4500", "0.0.0.0", "192.0.2.2"),
+    ] {
+        a.events.lock().unwrap().clear();
+        let [wanted, sent] = [wanted, sent].map(|address| address.parse::<IpAddr>().unwrap());
+        b.dataplane.send_datagram(Some(wanted), endpoint(a_outside), &[0, 0, 0, 0, 1]).unwrap();
+        until("the answer", || !a.events.lock().unwrap().is_empty());
+        let ike = Event::Ike {
+            from: SocketAddr::new(sent, 4500),
+            to: Some(endpoint(a_outside).ip()),
+            datagram: vec![0, 0, 0, 0, 1],
+        };
+        assert_eq!(*a.events.lock().unwrap(), [ike]);
+    }
+    // Of IPv6 the kernel may choose any other of its own.
+    b.dataplane
+        .send_datagram(
+            Some("2001:db8::77".parse().unwrap()),
+            endpoint("[2001:db8::1]:4500"),
+            &[0, 0, 0, 0, 1],
+        )
+        .unwrap();
+    until("the other answer", || a.events.lock().unwrap().len() == 2);
 }

@@ -40,7 +40,7 @@ impl Agent {
     pub(super) fn ask_stun(&mut self, now: Instant) {
         let Some(plane) = &self.plane else { return };
         while let Some(request) = self.stun.poll_request(now) {
-            if let Err(error) = plane.dataplane.send_datagram(request.to, &request.datagram) {
+            if let Err(error) = plane.dataplane.send_datagram(None, request.to, &request.datagram) {
                 tracing::debug!(server = %request.to, %error, "a STUN request was not sent");
             }
         }

@@ -186,6 +186,30 @@ fn what_does_not_fit_is_told_in_words_and_tried_again() {
     assert!(refusal(&add(&a, "name = 7")).contains("site.toml:1"));
 }
 
+#[test]
+fn a_node_with_two_addresses_answers_from_the_one_that_its_peer_uses() {
+    let lan = Lan::new();
+    let [a, b] = pair(&lan);
+    b.namespace.must("ip addr add 192.0.2.102/24 dev eth0");
+    // Its first address would be taken, were the route to decide.
+    a.namespace.must(
+        "nft 'table inet strict { chain in { type filter hook input priority 0; ip saddr 192.0.2.2 udp sport { 500, \
+         4500 } counter drop; }; }'",
+    );
+    for port in ["", ":500"] {
+        must_add(&b, &site(2, "start = \"none\"\nlocal = \"192.0.2.102\"", ""));
+        let remote = format!("remote = \"192.0.2.102{port}\"");
+        must_add(&a, &site(1, "", "").replace("remote = \"192.0.2.2\"", &remote));
+        until_installed(&a);
+        until("an answer through ESP", || a.pings("10.2.0.1").then_some(()));
+        for node in [&a, &b] {
+            assert!(node.twinmesh(&["site", "remove", "peer"]).status.success());
+        }
+    }
+    let dropped = a.namespace.must("nft list table inet strict");
+    assert!(dropped.contains("counter packets 0 "), "{dropped}");
+}
+
 /// A program that ends with the test.
 struct Running(Child);
 

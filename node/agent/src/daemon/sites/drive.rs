@@ -24,9 +24,10 @@ impl Agent {
     }
 
     /// From port 500.
-    pub(in crate::daemon) fn handle_plain_ike(&mut self, (from, message): &PlainMessage, now: Instant) {
+    pub(in crate::daemon) fn handle_plain_ike(&mut self, received: &PlainMessage, now: Instant) {
+        let PlainMessage { from, to, message } = received;
         if !self.sites.is_idle() {
-            let local = SocketAddr::new(local_address(from.ip(), None), PLAIN_IKE_PORT);
+            let local = SocketAddr::new(local_address(from.ip(), *to), PLAIN_IKE_PORT);
             self.sites.engine.handle_input(now, local, *from, message, &mut random);
         }
     }
@@ -65,11 +66,13 @@ impl Agent {
         }
     }
 
+    /// From the address at which the peer knows this node (RFC 7296 §2.11).
     fn transmit(&self, Transmit { local, remote, datagram }: &Transmit) {
+        let from = Some(local.ip()).filter(|from| !from.is_unspecified());
         let sent = match (&self.sites.plain, &self.plane) {
-            (Some(plain), _) if local.port() == PLAIN_IKE_PORT => plain.send(*remote, datagram),
+            (Some(plain), _) if local.port() == PLAIN_IKE_PORT => plain.send(from, *remote, datagram),
             (_, Some(plane)) if local.port() != PLAIN_IKE_PORT => {
-                plane.dataplane.send_datagram(*remote, datagram)
+                plane.dataplane.send_datagram(from, *remote, datagram)
             }
             (None | Some(_), Some(_)) | (_, None) => Ok(()),
         };
