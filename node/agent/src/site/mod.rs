@@ -113,6 +113,7 @@ impl Site {
             children: self.children.iter().map(|child| child.between(local.ip(), self.remote)).collect(),
             start: if self.starts() { StartAction::Start } else { StartAction::None },
             lifetime: self.lifetime,
+            at_any_address: self.local.is_none(),
             dpd_delay: self.dpd_delay,
             encapsulation: self.encapsulation,
             mobike: self.mobike,

@@ -197,7 +197,7 @@ fn a_node_with_two_addresses_answers_from_the_one_that_its_peer_uses() {
          4500 } counter drop; }; }'",
     );
     for port in ["", ":500"] {
-        must_add(&b, &site(2, "start = \"none\"\nlocal = \"192.0.2.102\"", ""));
+        must_add(&b, &site(2, "start = \"none\"", ""));
         let remote = format!("remote = \"192.0.2.102{port}\"");
         must_add(&a, &site(1, "", "").replace("remote = \"192.0.2.2\"", &remote));
         until_installed(&a);

@@ -16,6 +16,8 @@ pub struct ConnectionConfig {
     pub name: Arc<str>,
     /// This node's address and port; port 500 without the non-ESP marker, any other with it.
     pub local: SocketAddr,
+    /// As responder, whatever address of this node the peer has asked; initiations go from `local` all the same.
+    pub at_any_address: bool,
     pub remote: Remote,
     pub local_identity: Identity,
     /// Whom this connection is for; a responder also chooses the connection by it.
@@ -226,6 +228,7 @@ impl ConnectionConfig {
         Self {
             name: name.into(),
             local,
+            at_any_address: false,
             remote,
             local_identity,
             remote_identity,

@@ -116,16 +116,19 @@ fn refuse(ctx: &mut Context<'_>, request: &Header, path: Path, kind: NotifyType,
     }
 }
 
-/// Connections that the peer's address allows, those for this address first. If there is none for it, one whose peer
+/// Connections that both addresses allow, those that name them first. If there is none for the peer's, one whose peer
 /// has moved there since.
 fn candidates(ctx: &Context<'_>, path: Path) -> Vec<Arc<ConnectionConfig>> {
+    let is_asked = |connection: &ConnectionConfig| connection.local.ip() == path.local.ip();
     let here = |connection: &&Arc<ConnectionConfig>| {
-        let local = connection.local.ip();
         connection.remote.allows(path.remote.ip())
-            && (local.is_unspecified() || path.local.ip().is_unspecified() || local == path.local.ip())
+            && (connection.at_any_address
+                || connection.local.ip().is_unspecified()
+                || path.local.ip().is_unspecified()
+                || is_asked(connection))
     };
     let mut found: Vec<_> = ctx.shared.connections.values().filter(here).cloned().collect();
-    found.sort_by_key(|connection| !matches!(connection.remote, Remote::At(_)));
+    found.sort_by_key(|connection| (!matches!(connection.remote, Remote::At(_)), !is_asked(connection)));
     if found.first().is_none_or(|connection| !matches!(connection.remote, Remote::At(_))) {
         let moved = ctx.peers_at(path.remote.ip());
         found.splice(0..0, moved.filter_map(|name| ctx.shared.connections.get(name).cloned()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use twinmesh_ike::config::{Childless, StartAction};
 use twinmesh_ike::{EngineConfig, IkeError, Retransmission};
 
-use crate::pair::{Pair, connection, flip};
+use crate::pair::{Pair, connection, flip, right_address};
 
 /// The CREATE_CHILD_SA requests and answers that crossed the link.
 fn create_child_messages(pair: &Pair) -> usize {
@@ -94,4 +94,22 @@ fn the_size_of_fragments_may_be_a_connections_own_on_either_side() {
     let (left, right) = (longest(&pair.left), longest(&pair.right));
     assert!((200..=220).contains(&left), "{left}");
     assert!((160..=180).contains(&right), "{right}");
+}
+
+#[test]
+fn a_responder_answers_at_another_of_its_addresses_if_it_may() {
+    for at_any_address in [true, false] {
+        let left = connection();
+        let mut right = flip(&left);
+        right.local.set_ip("198.51.100.9".parse().unwrap());
+        right.at_any_address = at_any_address;
+        let mut pair = Pair::of(left, right, EngineConfig::default(), 1);
+        pair.right.address = right_address();
+        pair.initiate();
+        pair.run_secs(1);
+        pair.assert_agreed();
+        let answered: Vec<_> = pair.right.established.iter().map(|link| link.local.ip()).collect();
+        let expected = if at_any_address { vec![right_address().ip()] } else { Vec::new() };
+        assert_eq!(answered, expected);
+    }
 }
