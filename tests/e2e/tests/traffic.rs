@@ -94,10 +94,11 @@ for length in [*range(1, 1400, 7), *range(1360, 1430), 2000, 4000, 9000, 60000]:
 fn tcp_streams_run_both_ways_at_once() {
     on_mesh("tcp", |mesh| {
         let address = mesh.overlay_addresses("beta")?[0];
-        let _server = Server::iperf(mesh, "beta", address)?;
-        let address = address.to_string();
+        let target = address.to_string();
         for extra in [&[][..], &["-R"], &["-P", "4"], &["--bidir"]] {
-            let client = [&["iperf3", "-c", &address, "-t", "2", "-J"], extra].concat();
+            // Between two tests iperf3 closes its port for a moment, so each has a server of its own.
+            let _server = Server::iperf(mesh, "beta", address)?;
+            let client = [&["iperf3", "-c", &target, "-t", "2", "-J"], extra].concat();
             let report = mesh.json("gamma", &client)?;
             let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap_or_default();
             ensure!(received > 1_000_000, "{extra:?}: only {received} bytes");
