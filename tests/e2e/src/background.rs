@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 
 use crate::{Mesh, wait_for};
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A server inside a host; killed when dropped.
 pub struct Server(Child);
 
@@ -33,12 +35,12 @@ impl Server {
 
     /// Waits until something listens on that TCP or UDP port of the host.
     fn start(mesh: &Mesh, host: &str, command: &[&str], port: u16) -> Result<Self> {
-        let server = Self(mesh.spawn(host, command)?);
         let filter = format!("sport = :{port}");
-        wait_for(&format!("{} on {host}", command[0]), Duration::from_secs(10), || {
-            let listening = mesh.run(host, &["ss", "-Hltun", &filter]).ok()?;
-            (!listening.is_empty()).then_some(())
-        })?;
+        let is_taken = || Some(!mesh.run(host, &["ss", "-Hltun", &filter]).ok()?.is_empty());
+        // One that was just ended dies a moment after the process that stands for it outside.
+        wait_for(&format!("port {port} of {host} to be free"), PATIENCE, || (!is_taken()?).then_some(()))?;
+        let server = Self(mesh.spawn(host, command)?);
+        wait_for(&format!("{} on {host}", command[0]), PATIENCE, || is_taken()?.then_some(()))?;
         Ok(server)
     }
 }

@@ -183,8 +183,7 @@ impl Remote {
 }
 
 impl Lifetime {
-    /// A rekey needs so long at most with the default [`Retransmission`](crate::Retransmission), 150 s until it is given
-    /// up, and a little more.
+    /// A rekey needs so long at most with the default [`Retransmission`], 150 s until it is given up, and a little more.
     const LEAST_MARGIN: Duration = Duration::from_mins(3);
 
     /// Rekeyed before `rekey`; deleted a tenth of it later, but not while a rekey may still be answered.
