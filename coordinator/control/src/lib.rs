@@ -33,8 +33,8 @@ pub use map::{
     Applied, Endpoint, EndpointKind, MapDelta, MapError, Network, NetworkMap, OwnNode, Peer, PeerKind,
 };
 pub use message::{
-    Ack, CoordinatorMessage, Enrol, Hello, Leave, Message, NodeMessage, Refusal, RefusalCode, Report,
-    Revoked, TunnelReport, Welcome,
+    Ack, CoordinatorMessage, Enrol, Hello, Leave, Message, NatBehaviour, NatClass, NatFiltering, NatReport,
+    NodeMessage, Refusal, RefusalCode, Report, Revoked, TunnelReport, Welcome,
 };
 pub use tls::{PinnedCoordinator, TlsError, client_config, peer_identity, server_config};
 pub use token::{JoinToken, TokenError, TokenSecret};

@@ -125,6 +125,54 @@ pub struct Report {
     pub endpoints: Vec<Endpoint>,
     #[serde(default)]
     pub tunnels: Vec<TunnelReport>,
+    #[serde(default)]
+    pub nat: NatReport,
+}
+
+/// What stands between a node and the Internet; `None`: not known, or not reachable by that IP version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatReport {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<NatBehaviour>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<NatBehaviour>,
+}
+
+/// What the node measured (RFC 5780), in the words of RFC 4787.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatBehaviour {
+    pub class: NatClass,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtering: Option<NatFiltering>,
+    /// Whether nodes behind the same NAT reach each other by their outer endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hairpin: Option<bool>,
+}
+
+open_enum! {
+    /// What decides the outer endpoint of an inner one.
+    NatClass {
+        /// Nothing is translated.
+        None = "none",
+        EndpointIndependent = "endpoint-independent",
+        /// Not the remote port; whether the remote address does, the servers could not tell.
+        PortIndependent = "port-independent",
+        AddressDependent = "address-dependent",
+        AddressAndPortDependent = "address-and-port-dependent",
+        /// No server answers.
+        UdpBlocked = "udp-blocked",
+    }
+}
+
+open_enum! {
+    /// Whom the NAT or firewall lets in.
+    NatFiltering {
+        EndpointIndependent = "endpoint-independent",
+        /// Other ports of an address that was sent to; whether other addresses too, the servers could not tell.
+        PortIndependent = "port-independent",
+        AddressDependent = "address-dependent",
+        AddressAndPortDependent = "address-and-port-dependent",
+    }
 }
 
 /// State of one tunnel.
@@ -163,6 +211,9 @@ pub struct Welcome {
     /// UDP port at the coordinator's address that answers STUN.
     #[serde(default)]
     pub stun_port: Option<u16>,
+    /// Another one, from which it answers when asked to (RFC 5780).
+    #[serde(default)]
+    pub stun_other_port: Option<u16>,
 }
 
 open_enum! {

@@ -10,9 +10,9 @@ use proptest::option;
 use proptest::prelude::*;
 use twinmesh_control::{
     Ack, CoordinatorMessage, Endpoint, EndpointKind, Enrol, Fingerprint, FrameError, FrameReader, Hello,
-    IdentityKey, JoinToken, MAX_NODE_FRAME, MapDelta, Network, NetworkMap, NodeId, NodeMessage, OwnNode,
-    Peer, PeerKind, Preference, Protocol, Reason, Refusal, Report, Revision, TunnelReport, WireguardKey,
-    decode, encode,
+    IdentityKey, JoinToken, MAX_NODE_FRAME, MapDelta, NatBehaviour, NatClass, NatFiltering, NatReport,
+    Network, NetworkMap, NodeId, NodeMessage, OwnNode, Peer, PeerKind, Preference, Protocol, Reason, Refusal,
+    Report, Revision, TunnelReport, WireguardKey, decode, encode,
 };
 
 fn key() -> impl Strategy<Value = WireguardKey> {
@@ -98,7 +98,13 @@ fn node_message() -> impl Strategy<Value = NodeMessage> {
                 received: number,
                 sent: 0,
             };
-            NodeMessage::Report(Report { endpoints, tunnels: vec![tunnel] })
+            let behaviour = NatBehaviour {
+                class: NatClass::from(if number % 2 == 0 { "udp-blocked" } else { "of-tomorrow" }.to_owned()),
+                filtering: (number % 3 == 0).then_some(NatFiltering::AddressDependent),
+                hairpin: (number % 5 == 0).then_some(true),
+            };
+            let nat = NatReport { ipv4: (number % 7 > 0).then_some(behaviour), ipv6: None };
+            NodeMessage::Report(Report { endpoints, tunnels: vec![tunnel], nat })
         },
     );
     let ack = any::<u64>().prop_map(|revision| NodeMessage::Ack(Ack { revision: Revision(revision) }));

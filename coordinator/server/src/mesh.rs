@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Mutex, watch};
-use twinmesh_control::{Endpoint, IdentityKey, NodeId, Revision, TunnelReport};
+use twinmesh_control::{Endpoint, IdentityKey, NatReport, NodeId, Revision, TunnelReport};
 
 use crate::clock::now;
 use crate::endpoints::usable;
@@ -34,12 +34,13 @@ struct Inner {
     revision: watch::Sender<Revision>,
 }
 
-/// A node's connections and what it last said about its tunnels.
+/// A node's connections and what it last said about its tunnels and its NAT.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
     /// Open control connections; a node that has moved may have an old one for a while.
     pub connections: usize,
     pub tunnels: Vec<TunnelReport>,
+    pub nat: NatReport,
 }
 
 /// Why a node that says hello is not let in.
@@ -171,11 +172,12 @@ impl Mesh {
         Ok(Some(id))
     }
 
-    /// A node says what its tunnels do.
-    pub fn report_tunnels(&self, id: NodeId, mut tunnels: Vec<TunnelReport>) {
+    /// A node says what its tunnels do, and what NAT it is behind.
+    pub fn report(&self, id: NodeId, mut tunnels: Vec<TunnelReport>, nat: NatReport) {
         tunnels.truncate(MOST_TUNNELS);
         if let Some(presence) = self.presences().get_mut(&id) {
             presence.tunnels = tunnels;
+            presence.nat = nat;
         }
     }
 

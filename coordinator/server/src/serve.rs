@@ -17,7 +17,7 @@ use crate::mesh::Mesh;
 use crate::network::random_ula;
 use crate::password::hash_password;
 use crate::store::{Store, StoreError};
-use crate::stun::StunServer;
+use crate::stun::{StunServer, StunSettings};
 
 /// Carrier-grade NAT's shared space (RFC 6598): no host's own network has it.
 const OVERLAY_IPV4: Ipv4Net = Ipv4Net::new_assert(std::net::Ipv4Addr::new(100, 64, 0, 0), 10);
@@ -37,7 +37,7 @@ pub struct Settings {
     /// Lets the API, which has no TLS, listen on more than loopback.
     pub http_insecure: bool,
     /// UDP, where nodes ask for their outer address.
-    pub stun: SocketAddr,
+    pub stun: StunSettings,
     /// Name of the network; only the first start takes it.
     pub network_name: String,
     /// What nodes are told to connect to, HOST or HOST:PORT; this machine's host name if not given.
@@ -56,7 +56,9 @@ pub enum ServeError {
     Control(#[from] ControlError),
     #[error("cannot listen for the API on TCP {address}: {source} (--http)")]
     Http { address: SocketAddr, source: std::io::Error },
-    #[error("cannot listen for STUN on UDP {address}: {source} (--stun)")]
+    #[error(
+        "cannot listen for STUN on UDP {address}: {source} (--stun, --stun-other-port, --stun-other-address)"
+    )]
     Stun { address: SocketAddr, source: std::io::Error },
     #[error(
         "the API has no TLS, and passwords would cross the network of {0} in the open: listen on 127.0.0.1 and put a \
@@ -100,10 +102,13 @@ impl Coordinator {
         let network = store.network(&settings.network_name, OVERLAY_IPV4, random_ula(random), now()).await?;
         let mesh = Mesh::load(store.clone(), network).await?;
 
-        let stun_error = |source| ServeError::Stun { address: settings.stun, source };
-        let stun = StunServer::bind(settings.stun).map_err(stun_error)?;
-        let stun_port = stun.local_addr().map_err(stun_error)?.port();
-        let greetings = Greetings { mesh: mesh.clone(), stun_port };
+        let stun = StunServer::bind(&settings.stun)
+            .map_err(|(address, source)| ServeError::Stun { address, source })?;
+        let greetings = Greetings {
+            mesh: mesh.clone(),
+            stun_port: stun.local_addr().port(),
+            stun_other_port: stun.other_port(),
+        };
         let control = ControlServer::bind(settings.listen, &identity, greetings)?;
         let fingerprint = identity.public().fingerprint();
         let port = control.local_addr().map_or(settings.listen.port(), |address| address.port());
@@ -121,7 +126,7 @@ impl Coordinator {
             data = %settings.data.display(),
             control = shown(control.local_addr()),
             http = shown(http.local_addr()),
-            stun = shown(stun.local_addr()),
+            stun = %stun.local_addr(),
             %fingerprint,
             "the coordinator serves"
         );
@@ -139,7 +144,7 @@ impl Coordinator {
     }
 
     /// Where nodes ask for their outer address.
-    pub fn stun_address(&self) -> std::io::Result<SocketAddr> {
+    pub fn stun_address(&self) -> SocketAddr {
         self.stun.local_addr()
     }
 

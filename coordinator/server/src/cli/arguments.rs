@@ -1,6 +1,6 @@
 //! What the command line takes, and its help.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -87,7 +87,7 @@ As a systemd service:
   ExecStart=/usr/local/bin/twinmesh-coordinator serve --advertise hub.example.net
   StateDirectory=twinmesh-coordinator
 
-Nodes must reach UDP 7443 (control) and UDP 3478 (STUN).
+Nodes must reach UDP 7443 (control), and UDP 3478 and 3479 (STUN).
 
 Environment:
   RUST_LOG                   how much to log, such as `info` (the default) or `debug`
@@ -114,6 +114,12 @@ pub(super) struct ServeArguments {
     /// UDP address where nodes ask what they are seen as (STUN)
     #[arg(long, value_name = "IP:PORT", default_value = "[::]:3478")]
     pub(super) stun: SocketAddr,
+    /// Second UDP port for STUN, by which nodes learn what their NATs do; the next one if not given
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) stun_other_port: Option<u16>,
+    /// A second address of this machine for STUN, at most one for each IP version: it tells more NATs apart
+    #[arg(long, value_name = "IP")]
+    pub(super) stun_other_address: Vec<IpAddr>,
     /// Name of the network; only the first start takes it
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(super) network_name: String,

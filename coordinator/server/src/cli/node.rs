@@ -4,7 +4,7 @@ use super::arguments::NodeCommand;
 use super::client::{Client, segment};
 use super::output::{list, or_dash};
 use super::{CommandError, output};
-use crate::http::{NodeList, NodeView};
+use crate::http::{NatView, NodeList, NodeView};
 
 pub(super) async fn run(command: NodeCommand) -> Result<(), CommandError> {
     match command {
@@ -59,6 +59,13 @@ fn connection(node: &NodeView) -> String {
     }
 }
 
+fn nat(nat: &NatView) -> String {
+    match &nat.filtering {
+        Some(filtering) => format!("{}, lets in {filtering}", nat.class),
+        None => nat.class.clone(),
+    }
+}
+
 fn show(node: &NodeView) -> Result<(), CommandError> {
     let endpoints: Vec<_> =
         node.endpoints.iter().map(|endpoint| format!("{} ({})", endpoint.address, endpoint.kind)).collect();
@@ -74,6 +81,8 @@ fn show(node: &NodeView) -> Result<(), CommandError> {
         ("tags", list(&node.tags)),
         ("version", or_dash(node.version.clone())),
         ("prefers", or_dash(node.preference.clone())),
+        ("NAT by IPv4", or_dash(node.nat_ipv4.as_ref().map(nat))),
+        ("NAT by IPv6", or_dash(node.nat_ipv6.as_ref().map(nat))),
         ("joined", node.created_at.to_string()),
     ];
     output::text(&rows.iter().map(|(name, value)| format!("{name:<15}{value}\n")).collect::<String>())

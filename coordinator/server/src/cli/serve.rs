@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::arguments::ServeArguments;
 use super::{CommandError, output};
 use crate::serve::{Coordinator, Settings};
+use crate::stun::StunSettings;
 
 pub(super) fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     start_logging();
@@ -16,7 +17,11 @@ pub(super) fn run(arguments: ServeArguments) -> Result<(), CommandError> {
         listen: arguments.listen,
         http: arguments.http,
         http_insecure: arguments.http_insecure,
-        stun: arguments.stun,
+        stun: StunSettings {
+            address: arguments.stun,
+            other_port: arguments.stun_other_port,
+            other_addresses: arguments.stun_other_address,
+        },
         network_name: arguments.network_name,
         advertise: arguments.advertise,
     };

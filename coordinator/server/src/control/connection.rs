@@ -106,6 +106,7 @@ pub(super) async fn serve(incoming: Incoming, greetings: Greetings) -> Result<()
         version: env!("CARGO_PKG_VERSION").to_owned(),
         features: BTreeSet::new(),
         stun_port: Some(greetings.stun_port),
+        stun_other_port: greetings.stun_other_port,
     };
     let served = match stream.send(&welcome.into()).await {
         Ok(()) => converse(&mut stream, &greetings.mesh, id, have).await,
@@ -191,8 +192,8 @@ async fn converse(
                 unstored = store_endpoints(mesh, id, unstored.endpoints).await;
             }
             received = stream.receive() => match received {
-                Ok(Some(NodeMessage::Report(Report { endpoints, tunnels }))) => {
-                    mesh.report_tunnels(id, tunnels);
+                Ok(Some(NodeMessage::Report(Report { endpoints, tunnels, nat }))) => {
+                    mesh.report(id, tunnels, nat);
                     unstored = store_endpoints(mesh, id, endpoints).await;
                 }
                 Ok(Some(NodeMessage::Leave(_))) => {

@@ -44,6 +44,8 @@ pub struct Greetings {
     pub mesh: Mesh,
     /// UDP port where nodes ask for their outer address.
     pub stun_port: u16,
+    /// A second one at the same address.
+    pub stun_other_port: Option<u16>,
 }
 
 /// The listening end of the control channel.

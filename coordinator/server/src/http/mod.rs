@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use twinmesh_control::Fingerprint;
 
-pub use nodes::{EndpointView, NodeList, NodeView, TunnelView};
+pub use nodes::{EndpointView, NatView, NodeList, NodeView, TunnelView};
 pub use openapi::document as openapi_document;
 pub use peers::{AddPeer, PeerConfiguration, RemotePeer};
 pub use problem::{FieldProblem, ProblemBody};

@@ -1,8 +1,8 @@
 //! Who is let in, and what the others are told.
 
 use serde_json::json;
-use stun_types::attribute::XorMappedAddress;
-use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
+use stun_types::attribute::{AttributeType, RawAttribute, XorMappedAddress};
+use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
 use tokio::net::UdpSocket;
 use twinmesh_control::{Fingerprint, JoinToken, RefusalCode};
 
@@ -181,4 +181,25 @@ async fn a_node_is_told_where_to_ask_for_the_address_that_others_see() {
     let answer = Message::from_bytes(&buffer[..length]).unwrap();
     let mapped = answer.attribute::<XorMappedAddress>().unwrap();
     assert_eq!(mapped.addr(answer.transaction_id()), socket.local_addr().unwrap());
+}
+
+#[tokio::test]
+async fn a_node_that_asks_for_it_is_answered_from_the_second_stun_port() {
+    let hub = Hub::start().await;
+    let (_alpha, alpha) = hub.joined("alpha").await;
+    let other = std::net::SocketAddr::new(hub.stun.ip(), alpha.stun_other_port.unwrap());
+    assert_ne!(other, hub.stun);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut buffer = [0; 1500];
+    for (asked, from) in [(hub.stun, other), (other, hub.stun)] {
+        let mut request = Message::builder_request(BINDING, MessageWriteVec::new());
+        // CHANGE-REQUEST: the port.
+        request.add_attribute(&RawAttribute::new(AttributeType::new(0x0003), &[0, 0, 0, 2])).unwrap();
+        socket.send_to(&request.finish(), asked).await.unwrap();
+        let (length, origin) = within("the answer", socket.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(origin, from);
+        let answer = Message::from_bytes(&buffer[..length]).unwrap();
+        let mapped = answer.attribute::<XorMappedAddress>().unwrap().addr(answer.transaction_id());
+        assert_eq!(mapped, socket.local_addr().unwrap());
+    }
 }

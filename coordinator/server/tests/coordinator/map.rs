@@ -186,7 +186,7 @@ async fn tunnels_that_a_node_reports_are_shown_while_it_is_connected() {
         received: 5,
         sent: 8,
     };
-    alpha.say(NodeMessage::from(Report { endpoints: vec![], tunnels: vec![tunnel; 2_000] })).await;
+    alpha.say(NodeMessage::from(Report { tunnels: vec![tunnel; 2_000], ..Report::default() })).await;
     let shown = |node: &serde_json::Value| node["tunnels"].as_array().unwrap().len();
     until("the tunnels, of which a thousand are kept", async || {
         (shown(&hub.api.get("/api/v1/nodes/alpha").await.body) == 1_000).then_some(())

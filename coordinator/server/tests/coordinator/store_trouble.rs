@@ -64,6 +64,7 @@ async fn endpoints_that_could_not_be_stored_reach_peers_once_they_can() {
     beta.say(Report {
         endpoints: vec![Endpoint { address, kind: EndpointKind::Host }],
         tunnels: vec![tunnel],
+        ..Report::default()
     })
     .await;
     until("the report to arrive", async || {

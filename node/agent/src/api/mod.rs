@@ -10,6 +10,7 @@
 
 mod client;
 mod debug;
+mod netcheck;
 mod sa;
 mod secret;
 mod server;
@@ -18,6 +19,7 @@ mod status;
 
 pub use client::{ClientError, request, stream};
 pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
+pub use netcheck::{NatStatus, NetcheckStatus, ServerStatus};
 pub use sa::{
     SaAdd, SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
 };
@@ -46,6 +48,12 @@ pub enum Request {
     Up(Up),
     Down,
     Logout,
+    /// Answered by [`NetcheckStatus`] when all is measured.
+    Netcheck {
+        /// To ask instead of the coordinator, `HOST:PORT`.
+        #[serde(default)]
+        server: Option<String>,
+    },
     /// Answered by [`SaPair`]s.
     Sa,
     SaAdd(SaAdd),
@@ -83,6 +91,7 @@ impl Request {
             | Self::Up(_)
             | Self::Down
             | Self::Logout
+            | Self::Netcheck { .. }
             | Self::Sa
             | Self::SaRemove { .. }
             | Self::Sites
@@ -196,6 +205,7 @@ mod tests {
             Just(Request::Routes),
             Just(Request::Down),
             Just(Request::Logout),
+            words().prop_map(|server| Request::Netcheck { server }),
             Just(Request::Sa),
             ".{0,40}".prop_map(|name| Request::SaRemove { name }),
             (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {

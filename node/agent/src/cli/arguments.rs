@@ -73,6 +73,37 @@ pub(super) enum Command {
         socket: Socket,
     },
     Ping(PingArguments),
+    /// Measure what NAT and firewall stand between this node and the others, and say what that means
+    ///
+    /// It asks the coordinator's STUN server, from two UDP ports of its own, and takes about three seconds.
+    #[command(after_long_help = "\
+Examples:
+  twinmesh netcheck
+  twinmesh netcheck --json | jq -r .ipv4.mapping
+
+JSON (--json); fields may be added, none is ever renamed:
+  udp         whether any server answers
+  ipv4, ipv6  { mapping, filtering, hairpin, seen }, or null: no server has such an address, or no way leads there
+                mapping: none | endpoint-independent | port-independent | address-dependent |
+                         address-and-port-dependent | udp-blocked, or null (could not be told)
+                filtering: endpoint-independent | port-independent | address-dependent |
+                           address-and-port-dependent, or null
+                port-independent: the port does not matter; the server has one address, so whether the address
+                does is not known
+                hairpin: true | false, or null (no NAT, or could not be told)
+                seen: the address and port that the server saw, or null
+  servers     [{ address, round_trip_ms (or null) }]
+  meaning     sentences for people")]
+    Netcheck {
+        /// Another STUN server to ask, instead of the coordinator
+        #[arg(long, value_name = "HOST:PORT")]
+        server: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Show which inner addresses go to which peer
     #[command(after_long_help = "\
 JSON (--json): an array of

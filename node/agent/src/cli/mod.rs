@@ -2,6 +2,7 @@
 
 mod arguments;
 mod debug;
+mod netcheck;
 mod ping;
 mod routes;
 mod sa;
@@ -87,6 +88,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         }
         Command::Status { json, watch, socket } => status::run(&socket.socket, json, watch)?,
         Command::Ping(arguments) => return ping::run(&arguments),
+        Command::Netcheck { server, json, socket } => netcheck::run(&socket.socket, server, json)?,
         Command::Routes { json, socket } => routes::run(&socket.socket, json)?,
         Command::Sa(arguments) => sa::run(&arguments)?,
         Command::Site(arguments) => site::run(&arguments)?,

@@ -8,8 +8,10 @@ use rtnetlink::Handle;
 use tokio::sync::mpsc;
 use twinmesh_control::{CoordinatorMessage, Endpoint};
 use twinmesh_dataplane::Event as DataplaneEvent;
+use twinmesh_path::StunClient;
 
 use super::manual_sas::ManualSas;
+use super::netcheck::Netcheck;
 use super::pending::Pending;
 use super::plane::Plane;
 use super::report::COUNTERS_INTERVAL;
@@ -21,7 +23,7 @@ use super::uplink::{Link, MAP_RETRY};
 use super::{DaemonError, Settings};
 use crate::api::{Answer, Call, Request};
 use crate::control::{Connection, ConnectionEvent, Greeting, Session};
-use crate::network::{Changes, PlainMessage, StunClient, sweep_detours};
+use crate::network::{Changes, PlainMessage, sweep_detours};
 use crate::state::{Coordinator, StateFolder, Wanted};
 
 /// Everything that the daemon knows and holds.
@@ -47,6 +49,7 @@ pub(super) struct Agent {
     seen: Changes,
     pub(super) known_endpoints: Vec<Endpoint>,
     pub(super) stun: StunClient,
+    pub(super) netcheck: Netcheck,
     pub(super) map_due: Option<Instant>,
     pub(super) map_written: Option<Instant>,
     pub(super) counters_due: Instant,
@@ -64,6 +67,7 @@ impl Agent {
         frames: mpsc::Sender<(u64, ConnectionEvent)>,
         events: mpsc::Sender<DataplaneEvent>,
         plain: mpsc::Sender<PlainMessage>,
+        netcheck: Netcheck,
     ) -> Result<Self, DaemonError> {
         let stored = Stored::load(&folder)?;
         Ok(Self {
@@ -86,6 +90,7 @@ impl Agent {
             seen: Changes::default(),
             known_endpoints: Vec::new(),
             stun: StunClient::new(random()?),
+            netcheck,
             map_due: None,
             map_written: None,
             counters_due: Instant::now() + COUNTERS_INTERVAL,
@@ -140,7 +145,8 @@ impl Agent {
         let counters = self.plane.as_ref().map(|_| self.counters_due);
         let pending = self.pending.as_ref().map(|pending| pending.until);
         let sites = self.sites.poll_timeout();
-        [session, plane, counters, pending, sites, self.map_due, self.plane_retry, self.sas_due()]
+        let netcheck = self.netcheck.poll_timeout();
+        [session, plane, counters, pending, sites, netcheck, self.map_due, self.plane_retry, self.sas_due()]
             .into_iter()
             .flatten()
             .min()
@@ -154,6 +160,7 @@ impl Agent {
             Request::Up(up) => return self.up(up, answer, now).await,
             Request::Down => self.down(),
             Request::Logout => return self.logout(answer, now),
+            Request::Netcheck { server } => return self.netcheck(server, answer, now),
             Request::Sa => Answer::ok(&self.sas(now)),
             Request::SaAdd(add) => self.add_sas(&add, now).await,
             Request::SaRemove { name } => self.remove_sa(&name).await,
@@ -200,7 +207,13 @@ impl Agent {
     pub(super) fn handle_dataplane(&mut self, event: DataplaneEvent, now: Instant) {
         match event {
             DataplaneEvent::Stun { from, datagram } => {
+                let before = self.stun.reflexive();
                 self.stun.handle_datagram(from, &datagram, now);
+                let after = self.stun.reflexive();
+                // Another mapping may be another NAT's.
+                if before.iter().any(|seen| !after.contains(seen)) {
+                    self.netcheck.network_changed(now);
+                }
             }
             DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
             DataplaneEvent::Wanted { guard, flow } => self.site_wanted(&guard, &flow, now),
@@ -239,6 +252,7 @@ impl Agent {
         self.retry_unreached_sites(now);
         self.nodes_see_new_network(now);
         self.stun.restart(now);
+        self.netcheck.network_changed(now);
         if let Some(session) = self.session.as_mut() {
             session.handle_network_change(now);
         }
@@ -262,6 +276,7 @@ impl Agent {
             self.obey(output, now).await;
         }
         self.ask_stun(now);
+        self.measure_if_due(now);
         self.look_behind_nat().await;
         self.look_for_new_endpoints();
         self.store_map_if_due(now);
@@ -286,6 +301,6 @@ pub(super) fn whole(error: &dyn std::error::Error) -> String {
 }
 
 /// Seeded by the operating system: transaction ids of STUN must not be guessed.
-fn random() -> Result<fastrand::Rng, DaemonError> {
+pub(super) fn random() -> Result<fastrand::Rng, DaemonError> {
     getrandom::u64().map(fastrand::Rng::with_seed).map_err(|_| DaemonError::Random)
 }

@@ -12,6 +12,7 @@ mod agent;
 mod login;
 mod logout;
 mod manual_sas;
+mod netcheck;
 mod pending;
 mod plane;
 mod reach;
@@ -36,6 +37,7 @@ use crate::api::{ApiServer, SocketError};
 use crate::network::watch_network;
 use crate::state::{StateError, StateFolder};
 use agent::Agent;
+use netcheck::Netcheck;
 
 /// How the daemon runs; from the command line.
 #[derive(Clone, Debug)]
@@ -107,7 +109,11 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         socket = %settings.socket.display(),
         "the twinmesh agent runs"
     );
-    let mut agent = Agent::new(settings, folder, network.handle.clone(), frames_in, events_in, plain_in)?;
+    // One measurement at a time.
+    let (measured_in, mut measured) = mpsc::channel(1);
+    let netcheck = Netcheck::new(measured_in, agent::random()?);
+    let mut agent =
+        Agent::new(settings, folder, network.handle.clone(), frames_in, events_in, plain_in, netcheck)?;
     agent.start(Instant::now()).await?;
 
     loop {
@@ -119,6 +125,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             Some(call) = calls.recv() => agent.handle_call(call, Instant::now()).await,
             Some((number, event)) = frames.recv() => agent.handle_connection(number, event, Instant::now()),
             Some(event) = events.recv() => agent.handle_dataplane(event, Instant::now()),
+            Some(measured) = measured.recv() => agent.handle_measured(measured, Instant::now()),
             Some(message) = plain.recv() => agent.handle_plain_ike(&message, Instant::now()),
             Ok(()) = changes.changed() => {
                 let seen = *changes.borrow_and_update();

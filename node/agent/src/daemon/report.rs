@@ -21,7 +21,7 @@ impl Agent {
             Some(map) => tunnels(map, plane.dataplane.status().peers, self.node_tunnels(Instant::now())),
             None => Vec::new(),
         };
-        Report { endpoints: self.endpoints(), tunnels }
+        Report { endpoints: self.endpoints(), tunnels, nat: self.netcheck.nat.clone() }
     }
 
     pub(super) fn count_if_due(&mut self, now: Instant) {

@@ -56,6 +56,7 @@ impl Agent {
         self.plane_retry = None;
         self.here = Surroundings::default();
         self.stun.set_servers(&[], Instant::now());
+        self.netcheck.set_servers(Vec::new(), Instant::now());
     }
 
     pub(super) async fn apply_map(&mut self, change: &MapChange) {

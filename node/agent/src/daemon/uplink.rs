@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use twinmesh_control::{Preference, Welcome, WireguardKey};
+use twinmesh_path::Server;
 
 use super::agent::Agent;
 use crate::control::{Connection, Event, Greeting, MapChange, Output, Session, Target};
@@ -80,6 +81,8 @@ impl Agent {
             None => Vec::new(),
         };
         self.stun.set_servers(&servers, now);
+        let server = |address| Server { address, other_port: welcome.stun_other_port };
+        self.netcheck.set_servers(servers.into_iter().map(server).collect(), now);
         self.pending_welcomed();
         self.recovered();
     }

@@ -4,17 +4,17 @@
 mod detour;
 mod endpoints;
 mod interface;
+mod measure;
 mod plain_ike;
 mod reverse_path;
 mod source;
-mod stun;
 mod watch;
 
 pub use detour::{DETOUR_MARK, DetourError, Detours, sweep_detours};
 pub use endpoints::{HostAddress, host_addresses, host_endpoints, read_host_addresses};
 pub use interface::{Interface, InterfacePlan, KernelState, is_covered};
+pub use measure::measure;
 pub use plain_ike::{PLAIN_IKE_PORT, PlainIke, PlainMessage};
 pub use reverse_path::strict_interfaces;
 pub use source::source_address;
-pub use stun::StunClient;
 pub use watch::{Changes, NetworkWatch, watch_network};

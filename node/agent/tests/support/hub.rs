@@ -227,8 +227,13 @@ async fn serve(incoming: Incoming, network: &Mutex<Members>) -> Option<()> {
             network.all[index].connection = None;
             network.changed(index);
             let id = network.all[index].peer.id;
-            let welcome =
-                Welcome { id, version: "test".to_owned(), features: BTreeSet::new(), stun_port: Some(3478) };
+            let welcome = Welcome {
+                id,
+                version: "test".to_owned(),
+                features: BTreeSet::new(),
+                stun_port: Some(3478),
+                stun_other_port: None,
+            };
             network.all[index].connection = Some(say);
             network.all[index].say(welcome);
             network.all[index].say(network.map(index));

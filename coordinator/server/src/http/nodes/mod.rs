@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use twinmesh_control::{Network, NodeId, WireguardKey};
+use twinmesh_control::{NatBehaviour, Network, NodeId, WireguardKey};
 use utoipa::ToSchema;
 
 use super::problem::Problem;
@@ -57,6 +57,35 @@ pub struct NodeView {
     pub last_seen_at: Option<Time>,
     /// What it last reported, while it is connected.
     pub tunnels: Vec<TunnelView>,
+    /// What stands between it and the Internet by IPv4, as it measured, while it is connected.
+    pub nat_ipv4: Option<NatView>,
+    /// The same by IPv6.
+    pub nat_ipv6: Option<NatView>,
+}
+
+/// What a node's NAT does.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NatView {
+    /// `none`, `endpoint-independent`, `port-independent`, `address-dependent`, `address-and-port-dependent` or
+    /// `udp-blocked`.
+    #[schema(example = "endpoint-independent")]
+    pub class: String,
+    /// Whom it lets in: `endpoint-independent`, `port-independent`, `address-dependent` or
+    /// `address-and-port-dependent`.
+    pub filtering: Option<String>,
+    /// Whether nodes behind it reach each other by their outer endpoints.
+    pub hairpin: Option<bool>,
+}
+
+impl From<NatBehaviour> for NatView {
+    fn from(nat: NatBehaviour) -> Self {
+        let NatBehaviour { class, filtering, hairpin } = nat;
+        Self {
+            class: class.to_string(),
+            filtering: filtering.map(|filtering| filtering.to_string()),
+            hairpin,
+        }
+    }
 }
 
 /// Where a node can be reached.
@@ -117,6 +146,8 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
                 sent_bytes: tunnel.sent,
             })
             .collect(),
+        nat_ipv4: presence.nat.ipv4.map(NatView::from),
+        nat_ipv6: presence.nat.ipv6.map(NatView::from),
     }
 }
 

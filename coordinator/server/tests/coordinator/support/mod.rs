@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use twinmesh_control::{JoinToken, NodeId, Preference};
 use twinmesh_coordinator::serve::{Coordinator, Settings};
+use twinmesh_coordinator::stun::StunSettings;
 
 pub use api::Api;
 pub use node::{Node, Session};
@@ -63,14 +64,14 @@ impl Hub {
             listen: free,
             http: free,
             http_insecure: false,
-            stun: free,
+            stun: StunSettings { address: free, other_port: None, other_addresses: Vec::new() },
             network_name: "test".to_owned(),
             advertise: Some("hub.test".to_owned()),
         };
         let mut coordinator = Coordinator::start(&settings).await.unwrap();
         let token = std::fs::read_to_string(settings.data.join("api-token")).unwrap();
         let api = Api { address: coordinator.http_address().unwrap(), token: Some(token) };
-        let (control, stun) = (coordinator.control_address().unwrap(), coordinator.stun_address().unwrap());
+        let (control, stun) = (coordinator.control_address().unwrap(), coordinator.stun_address());
         let password = coordinator.first_password.take().map(|password| password.0.to_string());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(coordinator.serve(async move {

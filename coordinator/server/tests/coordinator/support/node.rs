@@ -79,6 +79,7 @@ impl Node {
             frames: FrameReader::default(),
             id: NodeId(0),
             stun_port: None,
+            stun_other_port: None,
             map: None,
         })
     }
@@ -139,6 +140,7 @@ pub struct Session {
     frames: FrameReader,
     pub id: NodeId,
     pub stun_port: Option<u16>,
+    pub stun_other_port: Option<u16>,
     pub map: Option<NetworkMap>,
 }
 
@@ -159,7 +161,7 @@ impl Session {
                 kind: (*kind).to_owned().into(),
             })
             .collect();
-        self.say(Report { endpoints, tunnels: Vec::new() }).await;
+        self.say(Report { endpoints, ..Report::default() }).await;
     }
 
     /// The next message, or `None` at the connection's end.
@@ -180,6 +182,7 @@ impl Session {
             Some(CoordinatorMessage::Welcome(welcome)) => {
                 self.id = welcome.id;
                 self.stun_port = welcome.stun_port;
+                self.stun_other_port = welcome.stun_other_port;
             }
             other => panic!("no welcome: {other:?}"),
         }

@@ -80,7 +80,13 @@ impl Node {
 }
 
 fn welcome() -> Welcome {
-    Welcome { id: NodeId(1), version: "0.1.0".to_owned(), features: BTreeSet::new(), stun_port: None }
+    Welcome {
+        id: NodeId(1),
+        version: "0.1.0".to_owned(),
+        features: BTreeSet::new(),
+        stun_port: None,
+        stun_other_port: None,
+    }
 }
 
 fn refusal(code: RefusalCode) -> Refusal {

@@ -4,10 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use stun_types::attribute::XorMappedAddress;
-use stun_types::message::{
-    BINDING, Message, MessageClass, MessageType, MessageWrite as _, MessageWriteVec, TransactionId,
-};
+use stun_types::message::TransactionId;
+
+use crate::message::{Received, canonical, read, request};
 
 /// Often enough to see a new mapping soon and to keep the mapping alive.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -91,9 +90,7 @@ impl StunClient {
         probe.pending = Some((id, sent));
         probe.due =
             now + if sent < MOST_REQUESTS { FIRST_RETRANSMISSION * 2_u32.pow(sent - 1) } else { INTERVAL };
-        let request = MessageType::from_class_method(MessageClass::Request, BINDING);
-        let datagram = Message::builder(request, id, MessageWriteVec::new()).finish();
-        Some(Request { to: probe.server, datagram })
+        Some(Request { to: probe.server, datagram: request(id) })
     }
 
     /// A STUN message arrived. True when what others see of us has changed. Anything but the answer to an
@@ -102,13 +99,11 @@ impl StunClient {
         let Some(probe) = self.probes.iter_mut().find(|probe| probe.server == canonical(from)) else {
             return false;
         };
-        let Ok(message) = Message::from_bytes(datagram) else { return false };
-        let answers = probe.pending.is_some_and(|(id, _)| id == message.transaction_id());
-        if !answers || !message.has_class(MessageClass::Success) || !message.has_method(BINDING) {
+        let Some(Received::Answer(answer)) = read(datagram) else { return false };
+        if probe.pending.is_none_or(|(id, _)| id != answer.id) {
             return false;
         }
-        let Ok(mapped) = message.attribute::<XorMappedAddress>() else { return false };
-        let seen = Some(canonical(mapped.addr(message.transaction_id())));
+        let seen = Some(answer.mapped);
         probe.pending = None;
         probe.due = now + INTERVAL;
         std::mem::replace(&mut probe.reflexive, seen) != seen
@@ -129,14 +124,11 @@ impl StunClient {
     }
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stun_types::message::MessageWriteExt as _;
+    use stun_types::attribute::XorMappedAddress;
+    use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
 
     use super::*;
 

@@ -1,0 +1,21 @@
+//! What stands between this node and the others: STUN (RFC 8489) and the behaviour of NATs (RFC 4787), measured as
+//! RFC 5780 says. No sockets, no clock; random numbers come from the caller.
+//!
+//! ```text
+//!   StunClient   the data port   ─ every 20 s ─► server        the address that others see, kept alive
+//!   Prober       two fresh ports ─ now and then ► server       mapping, filtering, hairpin, latency
+//!                                                └ second port, second address
+//! ```
+//!
+//! [`Prober`]: after each `handle_*`, drain [`Prober::poll_transmit`] until `None`; then wait for a datagram or for
+//! [`Prober::poll_timeout`], whose end is [`Prober::findings`].
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod behaviour;
+mod binding;
+mod message;
+mod prober;
+
+pub use behaviour::{Filtering, Findings, Latency, Mapping, NatClass};
+pub use binding::{Request, StunClient};
+pub use prober::{Local, MAX_SERVERS, Prober, Server, Transmit};
