@@ -83,7 +83,10 @@ impl Netcheck {
 impl Agent {
     /// The answer follows when all is measured.
     pub(super) fn netcheck(&mut self, server: Option<String>, answer: oneshot::Sender<Answer>, now: Instant) {
-        let refusal = if server.is_some() && (self.netcheck.running || !self.netcheck.waiting.is_empty()) {
+        let others = self.netcheck.running && !self.netcheck.official;
+        let busy = self.netcheck.running || !self.netcheck.waiting.is_empty();
+        // Nobody gets the answer to another's question.
+        let refusal = if others || server.is_some() && busy {
             Some("another measurement is under way: try again in some seconds")
         } else if server.is_none() && self.netcheck.servers.is_empty() && self.coordinator.is_none() {
             Some("no STUN server is known: bring this node up (`twinmesh up`), or name one (--server)")
