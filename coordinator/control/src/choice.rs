@@ -8,6 +8,13 @@ use crate::open_enum::open_enum;
 /// under the nodes' identity keys.
 pub const FEATURE_ESP: &str = "esp";
 
+/// In `features` too: the node keeps to approved algorithms where [`crate::Peer::compliance`] says so, and carries
+/// nothing where the protocol is [`Protocol::None`].
+pub const FEATURE_COMPLIANCE: &str = "compliance";
+
+/// In `features` too: the node's processor has AES instructions.
+pub const FEATURE_AES: &str = "aes";
+
 open_enum! {
     /// What a node's administrator wishes for its tunnels to other agents.
     #[derive(Default)]
@@ -31,6 +38,8 @@ open_enum! {
         Wireguard = "wireguard",
         /// ESP in UDP, keyed by IKEv2.
         Esp = "esp",
+        /// Nothing: no protocol that both ends have satisfies the policy.
+        None = "none",
     }
 }
 
@@ -45,6 +54,16 @@ open_enum! {
         NoEsp = "no-esp",
         /// One end asks for ESP.
         PrefersEsp = "prefers-esp",
+        /// The coordinator's policy names the protocol.
+        Policy = "policy",
+        /// The policy allows only approved algorithms.
+        Compliance = "compliance",
+        /// One end has no way to keep to approved algorithms.
+        NoCompliance = "no-compliance",
+        /// The policy asks for throughput, and both ends have AES instructions.
+        Throughput = "throughput",
+        /// The policy asks for throughput, but one end has no AES instructions.
+        NoAes = "no-aes",
         /// Nobody wishes otherwise.
         Default = "default",
     }

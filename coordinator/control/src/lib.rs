@@ -25,7 +25,7 @@ mod open_enum;
 mod tls;
 mod token;
 
-pub use choice::{FEATURE_ESP, Preference, Protocol, Reason, ReasonCode};
+pub use choice::{FEATURE_AES, FEATURE_COMPLIANCE, FEATURE_ESP, Preference, Protocol, Reason, ReasonCode};
 pub use frame::{FrameError, FrameReader, MAX_COORDINATOR_FRAME, MAX_NODE_FRAME, decode, encode};
 pub use identifier::{NodeId, Revision};
 pub use key::{Fingerprint, IdentityKey, IdentityKeyPair, KeyError, WireguardKey};

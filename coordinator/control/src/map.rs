@@ -52,6 +52,9 @@ pub struct Peer {
     /// What carries the traffic between this node and the peer.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Whether only algorithms that FIPS approves may protect it.
+    #[serde(default)]
+    pub compliance: bool,
     /// Why that protocol.
     #[serde(default)]
     pub reasons: Vec<Reason>,

@@ -31,16 +31,17 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 
 fn peer() -> impl Strategy<Value = Peer> {
     let identity = option::of(any::<[u8; 32]>().prop_map(IdentityKey));
-    let choice = ("wireguard|esp|carrier-pigeon", vec("[a-z-]{1,12}", 0..3));
+    let choice = ("wireguard|esp|none|carrier-pigeon", any::<bool>(), vec("[a-z-]{1,12}", 0..3));
     let places = (vec(any::<IpAddr>(), 0..3), vec(endpoint(), 0..4));
     (any::<u64>(), "[a-z]{1,12}", key(), identity, choice, places).prop_map(
-        |(id, name, wireguard_key, identity, (protocol, codes), (addresses, endpoints))| Peer {
+        |(id, name, wireguard_key, identity, (protocol, compliance, codes), (addresses, endpoints))| Peer {
             id: NodeId(id),
             name,
             kind: PeerKind::Agent,
             wireguard_key,
             identity,
             protocol: Protocol::from(protocol),
+            compliance,
             reasons: codes
                 .into_iter()
                 .map(|code| Reason { code: code.into(), text: "so it is".to_owned() })

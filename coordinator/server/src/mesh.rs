@@ -1,6 +1,8 @@
 //! The mesh: the store and the network in memory, kept in step. Everything that changes what nodes see goes
 //! through here, one change at a time; nodes' connections wait for the next revision.
 
+mod policy;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
@@ -8,6 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Mutex, watch};
 use twinmesh_control::{Endpoint, IdentityKey, NatReport, NodeId, Revision, TunnelReport};
+
+pub use policy::SetPolicyError;
 
 use crate::clock::now;
 use crate::endpoints::usable;
@@ -59,7 +63,8 @@ impl Mesh {
     /// Reads the network from the store.
     pub async fn load(store: Store, network: NetworkRecord) -> Result<Self, StoreError> {
         let nodes = store.nodes().await?;
-        let state = NetworkState::new(network.network, network.revision, nodes);
+        let policy = store.policy().await?;
+        let state = NetworkState::new(network.network, network.revision, nodes, policy);
         let revision = watch::Sender::new(state.revision());
         Ok(Self(Arc::new(Inner {
             store,
@@ -144,7 +149,7 @@ impl Mesh {
             record.last_seen_at = Some(now());
             record.wireguard_key = said.wireguard_key;
             record.preference = said.preference;
-            record.speaks_esp = said.speaks_esp;
+            record.abilities = said.abilities;
         };
         match greeted {
             Greeted::KeyTaken => return Err(HelloError::KeyTaken),
@@ -284,7 +289,7 @@ impl Mesh {
 fn is_same_for_peers(node: &NodeRecord, said: &Announcement) -> bool {
     node.wireguard_key == said.wireguard_key
         && node.preference == said.preference
-        && node.speaks_esp == said.speaks_esp
+        && node.abilities == said.abilities
 }
 
 /// Runs a change to its end even if nobody waits for it any more: a client that hangs up between the store's

@@ -16,6 +16,7 @@ pub(crate) fn peer(number: u8) -> Peer {
         wireguard_key: WireguardKey([number; 32]),
         identity: Some(IdentityKey([number; 32])),
         protocol: Protocol::Wireguard,
+        compliance: false,
         reasons: Vec::new(),
         addresses: vec![
             format!("100.64.0.{number}").parse().unwrap(),

@@ -1,18 +1,35 @@
-//! Which protocol carries the traffic of a pair of nodes, and why (DESIGN §10). Pure: facts in, a choice out.
+//! Which protocol carries the traffic of a pair of nodes, and why (DESIGN §10). Pure: facts and a policy in, a choice
+//! out. `docs/choice.md` has the decision table.
 
+mod policy;
 #[cfg(test)]
 mod tests;
 
-use twinmesh_control::{PeerKind, Preference, Protocol, Reason, ReasonCode};
+use twinmesh_control::{NodeId, PeerKind, Preference, Protocol, Reason, ReasonCode};
+
+use policy::Demands;
+pub use policy::{Demand, DemandError, Pair, Policy, Rule, Source};
+
+/// What an agent says that it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// ESP between nodes.
+    pub esp: bool,
+    /// It can keep to approved algorithms, and carry nothing where told so.
+    pub compliance: bool,
+    /// Its processor has AES instructions.
+    pub aes: bool,
+}
 
 /// What the choice needs to know of one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End<'a> {
+    pub id: NodeId,
     pub name: &'a str,
     pub kind: &'a PeerKind,
+    pub tags: &'a [String],
     pub preference: &'a Preference,
-    /// Whether it has ESP between nodes.
-    pub speaks_esp: bool,
+    pub abilities: Abilities,
 }
 
 /// A pair of nodes; the order of the two means nothing.
@@ -23,51 +40,140 @@ pub struct PairFacts<'a>(pub End<'a>, pub End<'a>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     pub protocol: Protocol,
+    /// Whether only approved algorithms may protect it.
+    pub compliance: bool,
     pub reasons: Vec<Reason>,
 }
 
-/// ESP where both ends can, one asks for it and neither insists on WireGuard; else WireGuard.
-pub fn choose(pair: &PairFacts<'_>) -> Choice {
-    let unmanaged = ends(pair, |end| *end.kind != PeerKind::Agent);
+/// The first rule that fits: compliance, what the ends are, the policy's protocol, the ends' wishes, throughput,
+/// WireGuard.
+pub fn choose(pair: &PairFacts<'_>, policy: &Policy) -> Choice {
+    let demands = policy.of(pair);
+    if !demands.compliance.is_empty() {
+        return compliant(pair, &demands);
+    }
+    let unmanaged = unmanaged(pair);
     if !unmanaged.is_empty() {
-        return choice(Protocol::Wireguard, &ReasonCode::UnmanagedPeer, &unmanaged, |name| {
-            format!("{name} is a plain WireGuard device")
-        });
+        return choice(Protocol::Wireguard, unmanaged);
     }
-    let insisting = ends(pair, |end| *end.preference == Preference::Wireguard);
-    if !insisting.is_empty() {
-        return choice(Protocol::Wireguard, &ReasonCode::PrefersWireguard, &insisting, |name| {
-            format!("{name} insists on WireGuard (`up --prefer wireguard`)")
-        });
+    match demands.protocol {
+        Demand::Wireguard => {
+            let by = said(&ReasonCode::Policy, &demands.protocol_by, "asks for WireGuard");
+            choice(Protocol::Wireguard, by)
+        }
+        Demand::Esp => esp_if_able(pair, said(&ReasonCode::Policy, &demands.protocol_by, "asks for ESP")),
+        Demand::Auto => by_wishes(pair).unwrap_or_else(|| by_speed(pair, &demands)),
     }
-    let asking = ends(pair, |end| *end.preference == Preference::Esp);
-    if asking.is_empty() {
-        let text = "WireGuard is the default between agents".to_owned();
-        return Choice {
-            protocol: Protocol::Wireguard,
-            reasons: vec![Reason { code: ReasonCode::Default, text }],
-        };
-    }
-    let unable = ends(pair, |end| !end.speaks_esp);
-    if !unable.is_empty() {
-        return choice(Protocol::Wireguard, &ReasonCode::NoEsp, &unable, |name| {
-            format!("{name} runs a version of twinmesh without ESP between nodes")
-        });
-    }
-    choice(Protocol::Esp, &ReasonCode::PrefersEsp, &asking, |name| {
-        format!("{name} asks for ESP (`up --prefer esp`)")
-    })
 }
 
-/// The names of the ends that it is true of, in their own order, so that both ends are told the same.
-fn ends<'a>(pair: &PairFacts<'a>, is_so: impl Fn(&End<'a>) -> bool) -> Vec<&'a str> {
+/// ESP with approved algorithms, or nothing: no wish and no other rule stands against it.
+fn compliant(pair: &PairFacts<'_>, demands: &Demands<'_>) -> Choice {
+    let mut reasons = said(
+        &ReasonCode::Compliance,
+        &demands.compliance,
+        "allows only approved algorithms (ESP with AES-GCM)",
+    );
+    let mut obstacles = unmanaged(pair);
+    if obstacles.is_empty() {
+        obstacles = without_esp(pair);
+    }
+    if obstacles.is_empty() {
+        obstacles = ends(
+            pair,
+            &ReasonCode::NoCompliance,
+            |end| !end.abilities.compliance,
+            |name| format!("{name} runs a version of twinmesh that cannot keep to approved algorithms"),
+        );
+    }
+    let protocol = if obstacles.is_empty() { Protocol::Esp } else { Protocol::None };
+    reasons.extend(obstacles);
+    Choice { protocol, compliance: true, reasons }
+}
+
+/// What the nodes' own administrators wish, if they do.
+fn by_wishes(pair: &PairFacts<'_>) -> Option<Choice> {
+    let insisting = ends(
+        pair,
+        &ReasonCode::PrefersWireguard,
+        |end| *end.preference == Preference::Wireguard,
+        |name| format!("{name} insists on WireGuard (`up --prefer wireguard`)"),
+    );
+    if !insisting.is_empty() {
+        return Some(choice(Protocol::Wireguard, insisting));
+    }
+    let asking = ends(
+        pair,
+        &ReasonCode::PrefersEsp,
+        |end| *end.preference == Preference::Esp,
+        |name| format!("{name} asks for ESP (`up --prefer esp`)"),
+    );
+    (!asking.is_empty()).then(|| esp_if_able(pair, asking))
+}
+
+/// ESP where it is the faster one and speed is asked for; else WireGuard.
+fn by_speed(pair: &PairFacts<'_>, demands: &Demands<'_>) -> Choice {
+    if demands.throughput.is_empty() {
+        let text = "WireGuard is the default between agents".to_owned();
+        return choice(Protocol::Wireguard, vec![Reason { code: ReasonCode::Default, text }]);
+    }
+    let slow = ends(
+        pair,
+        &ReasonCode::NoAes,
+        |end| !end.abilities.aes,
+        |name| format!("{name} has no AES instructions, without which ESP is not faster"),
+    );
+    if !slow.is_empty() {
+        return choice(Protocol::Wireguard, slow);
+    }
+    let by = said(
+        &ReasonCode::Throughput,
+        &demands.throughput,
+        "asks for throughput, and both ends have AES instructions",
+    );
+    esp_if_able(pair, by)
+}
+
+fn esp_if_able(pair: &PairFacts<'_>, reasons: Vec<Reason>) -> Choice {
+    let unable = without_esp(pair);
+    if unable.is_empty() { choice(Protocol::Esp, reasons) } else { choice(Protocol::Wireguard, unable) }
+}
+
+fn unmanaged(pair: &PairFacts<'_>) -> Vec<Reason> {
+    ends(
+        pair,
+        &ReasonCode::UnmanagedPeer,
+        |end| *end.kind != PeerKind::Agent,
+        |name| format!("{name} is a plain WireGuard device"),
+    )
+}
+
+fn without_esp(pair: &PairFacts<'_>) -> Vec<Reason> {
+    ends(
+        pair,
+        &ReasonCode::NoEsp,
+        |end| !end.abilities.esp,
+        |name| format!("{name} runs a version of twinmesh without ESP between nodes"),
+    )
+}
+
+fn choice(protocol: Protocol, reasons: Vec<Reason>) -> Choice {
+    Choice { protocol, compliance: false, reasons }
+}
+
+/// One reason for each end that it is true of, in the order of their names, so that both are told the same.
+fn ends(
+    pair: &PairFacts<'_>,
+    code: &ReasonCode,
+    is_so: impl Fn(&End<'_>) -> bool,
+    text: impl Fn(&str) -> String,
+) -> Vec<Reason> {
     let mut names: Vec<&str> =
         [pair.0, pair.1].into_iter().filter(|end| is_so(end)).map(|end| end.name).collect();
     names.sort_unstable();
-    names
+    names.into_iter().map(|name| Reason { code: code.clone(), text: text(name) }).collect()
 }
 
-fn choice(protocol: Protocol, code: &ReasonCode, names: &[&str], text: impl Fn(&str) -> String) -> Choice {
-    let reason = |name: &&str| Reason { code: code.clone(), text: text(name) };
-    Choice { protocol, reasons: names.iter().map(reason).collect() }
+/// One reason for each rule of the policy that says so.
+fn said(code: &ReasonCode, by: &[Source<'_>], what: &str) -> Vec<Reason> {
+    by.iter().map(|source| Reason { code: code.clone(), text: format!("{source} {what}") }).collect()
 }

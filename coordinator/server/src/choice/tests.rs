@@ -1,69 +1,114 @@
-use proptest::prelude::*;
+mod documented;
+mod facts;
+mod properties;
 
+use self::facts::{Case, case};
 use super::*;
 
-/// `kind preference engines`, as `agent esp +` for an agent that asks for ESP and has it.
-fn end(name: &'static str, text: &str) -> (&'static str, PeerKind, Preference, bool) {
-    let [kind, preference, engines] = text.split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
-    (name, PeerKind::from(kind.to_owned()), Preference::from(preference.to_owned()), engines == "+")
-}
+/// One line of the table: two ends, the policy, the protocol, the reasons' codes.
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-fn chosen(one: &str, other: &str) -> Choice {
-    let ends = [end("alpha", one), end("beta", other)];
-    let [one, other] = ends.each_ref().map(|(name, kind, preference, speaks_esp)| End {
-        name,
-        kind,
-        preference,
-        speaks_esp: *speaks_esp,
-    });
-    let choice = choose(&PairFacts(one, other));
-    assert_eq!(choice, choose(&PairFacts(other, one)), "the two ends are told different things");
+/// What no policy touches.
+const WISHES: &[Row] = &[
+    ("agent", "agent", "-", "wireguard", "default"),
+    ("agent, no ESP", "agent", "-", "wireguard", "default"),
+    ("agent, prefers esp", "agent", "-", "esp", "prefers-esp"),
+    ("agent, prefers esp", "agent, prefers esp", "-", "esp", "prefers-esp, prefers-esp"),
+    ("agent, prefers esp", "agent, prefers wireguard", "-", "wireguard", "prefers-wireguard"),
+    ("agent", "agent, prefers wireguard", "-", "wireguard", "prefers-wireguard"),
+    ("agent, prefers esp", "agent, no ESP", "-", "wireguard", "no-esp"),
+    ("agent, prefers esp, no ESP", "agent", "-", "wireguard", "no-esp"),
+    ("agent, prefers esp", "device", "-", "wireguard", "unmanaged-peer"),
+    ("agent, prefers quic", "agent", "-", "wireguard", "default"),
+];
+
+/// A protocol that the policy names.
+const DEMANDS: &[Row] = &[
+    ("agent", "agent", "network: esp", "esp", "policy"),
+    ("agent", "agent, prefers wireguard", "network: esp", "esp", "policy"),
+    ("agent, prefers esp", "agent", "network: wireguard", "wireguard", "policy"),
+    ("agent", "agent, no ESP", "network: esp", "wireguard", "no-esp"),
+    ("agent", "device", "network: esp", "wireguard", "unmanaged-peer"),
+    ("agent, tag web", "agent", "tag web: esp", "esp", "policy"),
+    ("agent", "agent", "tag web: esp", "wireguard", "default"),
+    ("agent, tag web", "agent", "network: wireguard; tag web: esp", "esp", "policy"),
+    ("agent, tag web", "agent, tag db", "tag web: esp; tag db: esp", "esp", "policy, policy"),
+    ("agent, tag web", "agent, tag db", "tag web: esp; tag db: wireguard", "wireguard", "policy"),
+    ("agent, tag web", "agent, tag db", "tag web: esp; tag db: auto", "esp", "policy"),
+    ("agent, tag web", "agent", "tag web: wireguard; pair: esp", "esp", "policy"),
+    ("agent, tag web", "agent", "tag web: esp; pair: auto", "wireguard", "default"),
+    ("agent, prefers esp", "agent", "network: wireguard; pair: auto", "esp", "prefers-esp"),
+];
+
+/// Throughput, where the protocol is left open.
+const THROUGHPUT: &[Row] = &[
+    ("agent", "agent", "network: throughput", "esp", "throughput"),
+    ("agent", "agent, no AES", "network: throughput", "wireguard", "no-aes"),
+    ("agent", "agent, no ESP", "network: throughput", "wireguard", "no-esp"),
+    ("agent", "agent, prefers wireguard", "network: throughput", "wireguard", "prefers-wireguard"),
+    ("agent", "device", "network: throughput", "wireguard", "unmanaged-peer"),
+    ("agent", "agent", "network: wireguard throughput", "wireguard", "policy"),
+    ("agent", "agent", "network: throughput; pair: no-throughput", "wireguard", "default"),
+    ("agent, tag web", "agent, tag db", "tag web: throughput; tag db: no-throughput", "esp", "throughput"),
+];
+
+/// Compliance: ESP with AES-GCM, or nothing.
+const COMPLIANCE: &[Row] = &[
+    ("agent", "agent", "network: compliance", "esp", "compliance"),
+    ("agent, no AES", "agent", "network: compliance", "esp", "compliance"),
+    ("agent", "agent, prefers wireguard", "network: compliance", "esp", "compliance"),
+    ("agent", "device", "network: compliance", "none", "compliance, unmanaged-peer"),
+    ("agent", "agent, no ESP", "network: compliance", "none", "compliance, no-esp"),
+    ("agent", "agent, no compliance", "network: compliance", "none", "compliance, no-compliance"),
+    ("agent, tag pci", "agent", "tag pci: compliance", "esp", "compliance"),
+    ("agent", "agent", "tag pci: compliance", "wireguard", "default"),
+    ("agent, tag pci", "agent", "tag pci: compliance; pair: auto", "esp", "compliance"),
+    ("agent, tag pci", "agent", "tag pci: compliance; pair: wireguard", "esp", "compliance"),
+    (
+        "agent, tag pci",
+        "device",
+        "tag pci: compliance; pair: wireguard",
+        "none",
+        "compliance, unmanaged-peer",
+    ),
+    ("agent, tag pci", "agent", "network: compliance; tag pci: compliance", "esp", "compliance, compliance"),
+];
+
+fn chosen(case: &Case) -> Choice {
+    let (one, other) = case.ends();
+    let choice = choose(&PairFacts(one, other), &case.policy);
+    assert_eq!(
+        choice,
+        choose(&PairFacts(other, one), &case.policy),
+        "the two ends are told different things"
+    );
     choice
 }
 
 #[test]
 fn the_decision_table() {
-    use ReasonCode::{Default, NoEsp, PrefersEsp, PrefersWireguard, UnmanagedPeer};
-    let (wireguard, esp) = (Protocol::Wireguard, Protocol::Esp);
-    for (one, other, protocol, reasons) in [
-        ("agent auto +", "agent auto +", &wireguard, vec![(Default, "default between agents")]),
-        ("agent auto -", "agent auto +", &wireguard, vec![(Default, "default between agents")]),
-        ("agent esp +", "agent auto +", &esp, vec![(PrefersEsp, "alpha asks")]),
-        ("agent auto +", "agent esp +", &esp, vec![(PrefersEsp, "beta asks")]),
-        ("agent esp +", "agent esp +", &esp, vec![(PrefersEsp, "alpha asks"), (PrefersEsp, "beta asks")]),
-        ("agent esp +", "agent wireguard +", &wireguard, vec![(PrefersWireguard, "beta insists")]),
-        ("agent auto +", "agent wireguard +", &wireguard, vec![(PrefersWireguard, "beta insists")]),
-        ("agent esp +", "agent auto -", &wireguard, vec![(NoEsp, "beta runs a version")]),
-        // It asks for what it does not have: a node whose version went back.
-        ("agent esp -", "agent auto +", &wireguard, vec![(NoEsp, "alpha runs a version")]),
-        ("agent esp +", "agent wireguard -", &wireguard, vec![(PrefersWireguard, "beta insists")]),
-        ("agent esp +", "unmanaged auto -", &wireguard, vec![(UnmanagedPeer, "beta is a plain")]),
-        // Kinds and wishes of a later version.
-        ("agent esp +", "teapot auto +", &wireguard, vec![(UnmanagedPeer, "beta is a plain")]),
-        ("agent quic +", "agent auto +", &wireguard, vec![(Default, "default between agents")]),
-    ] {
-        let choice = chosen(one, other);
-        assert_eq!(choice.protocol, *protocol, "{one}, {other}");
-        let codes: Vec<_> = choice.reasons.iter().map(|reason| reason.code.clone()).collect();
-        assert_eq!(codes, reasons.iter().map(|(code, _)| code.clone()).collect::<Vec<_>>(), "{one}, {other}");
-        for (reason, (_, part)) in choice.reasons.iter().zip(reasons) {
-            assert!(reason.text.contains(part), "{} without {part}", reason.text);
-        }
+    for row in [WISHES, DEMANDS, THROUGHPUT, COMPLIANCE].concat() {
+        let (one, other, policy, protocol, reasons) = row;
+        let choice = chosen(&case(one, other, policy));
+        let codes: Vec<_> = choice.reasons.iter().map(|reason| reason.code.as_str()).collect();
+        assert_eq!((choice.protocol.as_str(), codes.join(", ").as_str()), (protocol, reasons), "{row:?}");
+        assert_eq!(choice.compliance, reasons.starts_with("compliance"), "{row:?}");
     }
 }
 
-proptest! {
-    #[test]
-    fn esp_is_chosen_exactly_where_both_can_one_asks_and_neither_refuses(
-        one in "(agent|unmanaged) (auto|wireguard|esp) (\\+|-)",
-        other in "(agent|unmanaged) (auto|wireguard|esp) (\\+|-)",
-    ) {
-        let both = [&one, &other];
-        let wanted = both.iter().all(|end| end.starts_with("agent") && end.ends_with('+'))
-            && both.iter().all(|end| !end.contains("wireguard"))
-            && both.iter().any(|end| end.contains("esp"));
-        let choice = chosen(&one, &other);
-        prop_assert_eq!(choice.protocol == Protocol::Esp, wanted);
-        prop_assert!(!choice.reasons.is_empty());
+#[test]
+fn a_reason_says_who_or_which_rule() {
+    for (one, other, policy, text) in [
+        ("agent", "agent", "pair: esp", "the policy of this pair asks for ESP"),
+        ("agent, tag web", "agent", "tag web: wireguard", "the policy of the tag `web` asks for WireGuard"),
+        ("agent", "agent", "network: throughput", "the policy of the network asks for throughput"),
+        ("agent", "device", "network: compliance", "the policy of the network allows only approved"),
+        ("agent", "device", "network: compliance", "beta is a plain WireGuard device"),
+        ("agent, no AES", "agent", "network: throughput", "alpha has no AES instructions"),
+        ("agent", "agent, prefers esp", "-", "beta asks for ESP (`up --prefer esp`)"),
+        ("agent, no compliance", "agent", "pair: compliance", "alpha runs a version of twinmesh that cannot"),
+    ] {
+        let reasons = chosen(&case(one, other, policy)).reasons;
+        assert!(reasons.iter().any(|reason| reason.text.contains(text)), "{text}: {reasons:?}");
     }
 }

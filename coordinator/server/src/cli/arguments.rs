@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::policy::PolicyCommand;
+
 /// The coordinator of a twinmesh network.
 ///
 /// `serve` runs it: it lets nodes join, hands out their public keys and addresses, and tells each node what
@@ -21,6 +23,7 @@ Examples:
   twinmesh-coordinator serve --advertise hub.example.net
   twinmesh-coordinator token create
   twinmesh-coordinator node list
+  twinmesh-coordinator policy set --pair alpha,beta --protocol esp
   twinmesh-coordinator peer add phone --generate --with alpha,beta > phone.conf
 
 Exit status:
@@ -39,12 +42,15 @@ pub(super) enum Command {
     /// Join tokens: make, list, revoke
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Nodes: list, show, remove
+    /// Nodes: list, show, tag, remove
     #[command(subcommand)]
     Node(NodeCommand),
     /// Peers that speak only WireGuard: add, configure, remove
     #[command(subcommand)]
     Peer(PeerCommand),
+    /// Which protocol carries what: show, change
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
     /// Print a completion script for a shell
@@ -213,6 +219,19 @@ Examples:
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Replace a node's tags; without any it has none
+    #[command(after_long_help = "\
+Examples:
+  twinmesh-coordinator node tag alpha web pci
+  twinmesh-coordinator node tag alpha")]
+    Tag {
+        /// Name or id
+        node: String,
+        /// All tags that it shall have
+        tags: Vec<String>,
         #[command(flatten)]
         server: Server,
     },

@@ -91,6 +91,15 @@ impl Client {
         self.read(Method::POST, path, body.into()).await
     }
 
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        self.read(Method::PUT, path, body.into()).await
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.send(Method::DELETE, path, Bytes::new()).await.map(drop)
     }

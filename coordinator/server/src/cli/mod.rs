@@ -5,10 +5,12 @@ mod client;
 mod node;
 mod output;
 mod peer;
+mod policy;
 mod serve;
 mod token;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -24,6 +26,10 @@ enum CommandError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error("cannot read the policy {}: {source}", .path.display())]
+    PolicyFile { path: PathBuf, source: io::Error },
+    #[error("{} is no policy: {source} (see `policy get --json`)", .path.display())]
+    PolicyFormat { path: PathBuf, source: serde_json::Error },
     #[error("no random numbers from the operating system")]
     Random,
     #[error("cannot write the output: {0}")]
@@ -54,6 +60,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Token(command) => wait_for(token::run(command)),
         Command::Node(command) => wait_for(node::run(command)),
         Command::Peer(command) => wait_for(peer::run(command)),
+        Command::Policy(command) => wait_for(policy::run(command)),
         Command::Openapi => output::json(&crate::http::openapi_document()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,10 +1,10 @@
-//! `node list|show|remove`
+//! `node list|show|tag|remove`
 
 use super::arguments::NodeCommand;
 use super::client::{Client, segment};
 use super::output::{list, or_dash};
 use super::{CommandError, output};
-use crate::http::{NatView, NodeList, NodeView};
+use crate::http::{NatView, NodeList, NodeTags, NodeView};
 
 pub(super) async fn run(command: NodeCommand) -> Result<(), CommandError> {
     match command {
@@ -38,6 +38,11 @@ pub(super) async fn run(command: NodeCommand) -> Result<(), CommandError> {
         NodeCommand::Show { node, json, server } => {
             let node: NodeView = Client::new(&server)?.get(&path(&node)).await?;
             if json { output::json(&node) } else { show(&node) }
+        }
+        NodeCommand::Tag { node, tags, server } => {
+            let tagged: NodeView =
+                Client::new(&server)?.put(&format!("{}/tags", path(&node)), &NodeTags { tags }).await?;
+            output::text(&format!("{} has the tags {}\n", tagged.name, list(&tagged.tags)))
         }
         NodeCommand::Remove { node, server } => {
             Client::new(&server)?.delete(&path(&node)).await?;
@@ -83,6 +88,13 @@ fn show(node: &NodeView) -> Result<(), CommandError> {
         ("prefers", or_dash(node.preference.clone())),
         ("NAT by IPv4", or_dash(node.nat_ipv4.as_ref().map(nat))),
         ("NAT by IPv6", or_dash(node.nat_ipv6.as_ref().map(nat))),
+        ("engines", list(&node.engines)),
+        (
+            "AES",
+            or_dash(
+                node.aes_instructions.map(|has| if has { "in the processor" } else { "no instructions" }),
+            ),
+        ),
         ("joined", node.created_at.to_string()),
     ];
     output::text(&rows.iter().map(|(name, value)| format!("{name:<15}{value}\n")).collect::<String>())

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use twinmesh_control::{
-    Enrol, FEATURE_ESP, Hello, IdentityKey, NodeId, PROTOCOL_VERSION, Preference, Refusal, RefusalCode,
-    WireguardKey,
+    Enrol, FEATURE_AES, FEATURE_COMPLIANCE, FEATURE_ESP, Hello, IdentityKey, NodeId, PROTOCOL_VERSION,
+    Preference, Refusal, RefusalCode, WireguardKey,
 };
 
+use crate::choice::Abilities;
 use crate::mesh::{HelloError, Mesh};
 use crate::name::check_label;
 use crate::store::{Announcement, Enrolment, EnrolmentError, StoreError};
@@ -69,7 +70,11 @@ fn announcement(
         wireguard_key,
         version: printable(version),
         preference,
-        speaks_esp: features.contains(FEATURE_ESP),
+        abilities: Abilities {
+            esp: features.contains(FEATURE_ESP),
+            compliance: features.contains(FEATURE_COMPLIANCE),
+            aes: features.contains(FEATURE_AES),
+        },
     }
 }
 

@@ -6,6 +6,7 @@ mod health;
 mod nodes;
 mod openapi;
 mod peers;
+mod policy;
 mod problem;
 mod sessions;
 mod tokens;
@@ -16,14 +17,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use twinmesh_control::Fingerprint;
 
-pub use nodes::{EndpointView, NatView, NodeList, NodeView, TunnelView};
+pub use nodes::{EndpointView, NatView, NodeList, NodeTags, NodeView, TunnelView};
 pub use openapi::document as openapi_document;
 pub use peers::{AddPeer, PeerConfiguration, RemotePeer};
+pub use policy::{PairRuleView, PolicyView, RuleView, TagRuleView};
 pub use problem::{FieldProblem, ProblemBody};
 pub use sessions::{CreateSession, SessionView};
 pub use tokens::{CreateToken, CreatedToken, TokenList, TokenView};
@@ -33,6 +35,8 @@ use problem::Problem;
 
 /// No request body of the API is larger.
 const MAX_BODY: usize = 64 * 1024;
+/// A policy has an entry for each pair that is not as others are.
+const MAX_POLICY: usize = 4 * 1024 * 1024;
 /// Passwords hashed at once: each takes 19 MiB and a core.
 const PASSWORDS_AT_ONCE: usize = 2;
 
@@ -70,6 +74,7 @@ impl App {
 
 /// All endpoints.
 pub fn router(app: App) -> Router {
+    let large = DefaultBodyLimit::max(MAX_POLICY);
     Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -78,6 +83,8 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/sessions/current", delete(sessions::end::handle))
         .route("/api/v1/nodes", get(nodes::list::handle))
         .route("/api/v1/nodes/{node}", get(nodes::show::handle).delete(nodes::remove::handle))
+        .route("/api/v1/nodes/{node}/tags", put(nodes::tag::handle))
+        .route("/api/v1/policy", get(policy::get::handle).put(policy::put::handle).layer(large))
         .route("/api/v1/tokens", get(tokens::list::handle).post(tokens::create::handle))
         .route("/api/v1/tokens/{token}", delete(tokens::revoke::handle))
         .route("/api/v1/peers", post(peers::add::handle))

@@ -9,7 +9,7 @@ use super::problem::CONTENT_TYPE;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "twinmesh coordinator", description = "Nodes, join tokens and peers of one mesh. Errors are problem details (RFC 9457).", license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    info(title = "twinmesh coordinator", description = "Nodes, join tokens, peers and the policy of one mesh. Errors are problem details (RFC 9457).", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         super::health::live,
         super::health::ready,
@@ -18,6 +18,9 @@ use super::problem::CONTENT_TYPE;
         super::nodes::list::handle,
         super::nodes::show::handle,
         super::nodes::remove::handle,
+        super::nodes::tag::handle,
+        super::policy::get::handle,
+        super::policy::put::handle,
         super::tokens::list::handle,
         super::tokens::create::handle,
         super::tokens::revoke::handle,
@@ -51,7 +54,8 @@ struct Problems;
 impl Modify for Problems {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let items = document.paths.paths.values_mut();
-        let operations = items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.delete]).flatten();
+        let operations =
+            items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.put, &mut item.delete]).flatten();
         for operation in operations {
             let responses = &mut operation.responses.responses;
             let failures = responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5']));

@@ -11,15 +11,19 @@
 
 mod addresses;
 mod changes;
+mod policies;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use twinmesh_control::{IdentityKey, MapDelta, Network, NetworkMap, NodeId, OwnNode, Peer, Revision};
+use twinmesh_control::{
+    IdentityKey, MapDelta, Network, NetworkMap, NodeId, OwnNode, Peer, Protocol, Revision,
+};
 
 pub use addresses::{host_prefixes, overlay_addresses, random_ula};
 use changes::Changes;
+use policies::{Peers, Policies};
 
-use crate::choice::{Choice, End, PairFacts, choose};
+use crate::choice::{Choice, End, PairFacts, Policy, choose};
 use crate::store::NodeRecord;
 
 /// Every node of the network at one revision.
@@ -30,6 +34,7 @@ pub struct NetworkState {
     nodes: BTreeMap<NodeId, Entry>,
     identities: HashMap<IdentityKey, NodeId>,
     changes: Changes,
+    policies: Policies,
 }
 
 #[derive(Clone, Debug)]
@@ -52,13 +57,14 @@ pub enum Update {
 impl NetworkState {
     /// The network as the store has it. What happened before is not known: maps of other revisions are
     /// answered with snapshots.
-    pub fn new(network: Network, revision: Revision, records: Vec<NodeRecord>) -> Self {
+    pub fn new(network: Network, revision: Revision, records: Vec<NodeRecord>, policy: Policy) -> Self {
         let mut state = Self {
             network,
             revision,
             nodes: BTreeMap::new(),
             identities: HashMap::new(),
             changes: Changes::new(revision),
+            policies: Policies::new(policy),
         };
         for record in records {
             if let Some(identity) = record.identity {
@@ -79,6 +85,11 @@ impl NetworkState {
         self.revision
     }
 
+    /// What the choice of protocols obeys.
+    pub fn policy(&self) -> &Policy {
+        self.policies.present()
+    }
+
     /// All nodes, by id.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeRecord> {
         self.nodes.values().map(|entry| &entry.record)
@@ -92,6 +103,12 @@ impl NetworkState {
     /// The node of that name, in whatever case.
     pub fn node_named(&self, name: &str) -> Option<&NodeRecord> {
         self.nodes().find(|node| node.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The node that an administrator means, by id or name. A number is an id first: nodes choose their names, and
+    /// none must come between an administrator and another node.
+    pub fn node_called(&self, wanted: &str) -> Option<&NodeRecord> {
+        wanted.parse().ok().and_then(|id| self.node(NodeId(id))).or_else(|| self.node_named(wanted))
     }
 
     /// The node that proved that identity.
@@ -131,14 +148,26 @@ impl NetworkState {
         if let Some(identity) = self.nodes.remove(&id).and_then(|entry| entry.record.identity) {
             self.identities.remove(&identity);
         }
+        self.policies.forget(id);
         self.changes.removed(id, revision);
+        self.revision = revision;
+    }
+
+    /// The policy is another.
+    pub fn put_policy(&mut self, policy: Policy, revision: Revision) {
+        let Self { policies, nodes, .. } = self;
+        policies.put(policy, revision, |tag| {
+            let tagged = nodes.values().filter(|entry| entry.record.tags.iter().any(|has| has == tag));
+            tagged.map(|entry| entry.record.id).collect::<Vec<_>>()
+        });
         self.revision = revision;
     }
 
     /// What to tell a node whose map is at `have`; `None` if there is no such node.
     pub fn update(&self, id: NodeId, have: Option<Revision>) -> Option<Update> {
         let entry = self.nodes.get(&id)?;
-        let changes = have.and_then(|have| Some((have, self.changes.since(have, self.revision)?)));
+        let known = have.filter(|have| self.policies.knows(*have));
+        let changes = known.and_then(|have| Some((have, self.changes.since(have, self.revision)?)));
         let Some((have, changes)) = changes else { return Some(Update::Snapshot(self.snapshot(entry))) };
         let mut delta = MapDelta {
             from: have,
@@ -157,9 +186,28 @@ impl NetworkState {
         }
         if all_edges {
             delta.changed.extend(self.peers_of(&entry.record));
+        } else {
+            let told: BTreeSet<NodeId> = delta.changed.iter().map(|peer| peer.id).collect();
+            let others = self.chosen_otherwise(&entry.record, have);
+            let others = others.into_iter().filter(|other| !told.contains(&other.id));
+            delta.changed.extend(others.map(|other| self.peer(other, &entry.record)));
         }
         let empty = delta.own.is_none() && delta.changed.is_empty() && delta.removed.is_empty();
         Some(if empty { Update::Nothing } else { Update::Delta(delta) })
+    }
+
+    /// The peers with which a change of the policy after `have` means something else for this node.
+    fn chosen_otherwise(&self, own: &NodeRecord, have: Revision) -> Vec<&NodeRecord> {
+        let (before, peers) = self.policies.since(have, own.id);
+        let differs = |peer: &&NodeRecord| {
+            let pair = PairFacts(end(peer), end(own));
+            let present = choose(&pair, self.policies.present());
+            peer.id != own.id && before.iter().any(|policy| choose(&pair, policy) != present)
+        };
+        match peers {
+            Peers::All => self.nodes().filter(differs).collect(),
+            Peers::These(ids) => ids.iter().filter_map(|id| self.node(*id)).filter(differs).collect(),
+        }
     }
 
     fn snapshot(&self, entry: &Entry) -> NetworkMap {
@@ -189,7 +237,12 @@ impl NetworkState {
     /// As the node `of` sees it.
     fn peer(&self, record: &NodeRecord, of: &NodeRecord) -> Peer {
         let own = host_prefixes(&self.network, record.host);
-        let Choice { protocol, reasons } = choose(&PairFacts(end(record), end(of)));
+        let Choice { protocol, compliance, reasons } =
+            choose(&PairFacts(end(record), end(of)), self.policies.present());
+        // A version that knows nothing of compliance takes `none` for WireGuard: it learns no place and no address of
+        // what it must not reach.
+        let withheld = protocol == Protocol::None && !of.abilities.compliance;
+        let allowed_ips = own.into_iter().chain(record.prefixes.iter().copied());
         Peer {
             id: record.id,
             name: record.name.clone(),
@@ -197,10 +250,11 @@ impl NetworkState {
             wireguard_key: record.wireguard_key,
             identity: record.identity,
             protocol,
+            compliance,
             reasons,
             addresses: overlay_addresses(&self.network, record.host).to_vec(),
-            allowed_ips: own.into_iter().chain(record.prefixes.iter().copied()).collect(),
-            endpoints: record.endpoints.clone(),
+            allowed_ips: if withheld { Vec::new() } else { allowed_ips.collect() },
+            endpoints: if withheld { Vec::new() } else { record.endpoints.clone() },
             tags: record.tags.clone(),
         }
     }
@@ -208,9 +262,11 @@ impl NetworkState {
 
 fn end(record: &NodeRecord) -> End<'_> {
     End {
+        id: record.id,
         name: &record.name,
         kind: &record.kind,
+        tags: &record.tags,
         preference: &record.preference,
-        speaks_esp: record.speaks_esp,
+        abilities: record.abilities,
     }
 }

@@ -92,15 +92,17 @@ impl Store {
         let preference = enrolment.said.preference.as_str();
         let id = sqlx::query_scalar!(
             "INSERT INTO node (name, kind, host, identity_key, wireguard_key, version, preference, speaks_esp,
-                               created_at, last_seen_at)
-             VALUES (?1, 'agent', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) RETURNING id",
+                               keeps_compliance, has_aes, created_at, last_seen_at)
+             VALUES (?1, 'agent', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10) RETURNING id",
             name,
             host,
             identity,
             key,
             enrolment.said.version,
             preference,
-            enrolment.said.speaks_esp,
+            enrolment.said.abilities.esp,
+            enrolment.said.abilities.compliance,
+            enrolment.said.abilities.aes,
             now
         )
         .fetch_one(&mut *transaction)
@@ -117,7 +119,7 @@ impl Store {
             wireguard_key: enrolment.said.wireguard_key,
             version: Some(enrolment.said.version),
             preference: enrolment.said.preference,
-            speaks_esp: enrolment.said.speaks_esp,
+            abilities: enrolment.said.abilities,
             created_at: now,
             last_seen_at: Some(now),
             tags,

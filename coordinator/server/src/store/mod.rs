@@ -10,6 +10,7 @@ mod hosts;
 mod network;
 mod nodes;
 mod peers;
+mod policy;
 mod tokens;
 
 use std::path::Path;

@@ -11,6 +11,7 @@ use twinmesh_control::{
 use super::error::{parse, read};
 use super::network::next_revision;
 use super::{Store, StoreError};
+use crate::choice::Abilities;
 
 /// What an agent says of itself in its first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Announcement {
     pub wireguard_key: WireguardKey,
     pub version: String,
     pub preference: Preference,
-    pub speaks_esp: bool,
+    pub abilities: Abilities,
 }
 
 /// A node as it is stored.
@@ -35,8 +36,8 @@ pub struct NodeRecord {
     /// Of the agent's program, as it says.
     pub version: Option<String>,
     pub preference: Preference,
-    /// Whether it has ESP between nodes, as it says.
-    pub speaks_esp: bool,
+    /// As it says.
+    pub abilities: Abilities,
     /// Unix time.
     pub created_at: i64,
     /// Unix time when it last was heard of; the stored one may be older by a connection.
@@ -56,7 +57,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
             "SELECT id, name, kind, host, identity_key, wireguard_key, version, preference, speaks_esp,
-                    created_at, last_seen_at
+                    has_aes, keeps_compliance, created_at, last_seen_at
              FROM node ORDER BY id"
         )
         .fetch_all(&mut *transaction)
@@ -73,7 +74,11 @@ impl Store {
                 wireguard_key: WireguardKey(read("WireGuard key", row.wireguard_key)?),
                 version: row.version,
                 preference: Preference::from(row.preference),
-                speaks_esp: row.speaks_esp != 0,
+                abilities: Abilities {
+                    esp: row.speaks_esp != 0,
+                    compliance: row.keeps_compliance != 0,
+                    aes: row.has_aes != 0,
+                },
                 created_at: row.created_at,
                 last_seen_at: row.last_seen_at,
                 tags: Vec::new(),
@@ -120,7 +125,7 @@ impl Store {
         let (key, preference) = (said.wireguard_key.0.as_slice(), said.preference.as_str());
         let mut transaction = self.begin().await?;
         let holder = sqlx::query!(
-            r#"SELECT id AS "id!", preference, speaks_esp FROM node WHERE wireguard_key = ?"#,
+            r#"SELECT id AS "id!", preference, speaks_esp, keeps_compliance, has_aes FROM node WHERE wireguard_key = ?"#,
             key
         )
         .fetch_optional(&mut *transaction)
@@ -129,19 +134,27 @@ impl Store {
             return Ok(Greeted::KeyTaken);
         }
         sqlx::query!(
-            "UPDATE node SET version = ?, last_seen_at = ?, wireguard_key = ?, preference = ?, speaks_esp = ?
+            "UPDATE node SET version = ?, last_seen_at = ?, wireguard_key = ?, preference = ?, speaks_esp = ?,
+                             keeps_compliance = ?, has_aes = ?
              WHERE id = ?",
             said.version,
             now,
             key,
             preference,
-            said.speaks_esp,
+            said.abilities.esp,
+            said.abilities.compliance,
+            said.abilities.aes,
             row_id
         )
         .execute(&mut *transaction)
         .await?;
         let as_before = holder.is_some_and(|holder| {
-            holder.preference == preference && (holder.speaks_esp != 0) == said.speaks_esp
+            let abilities = Abilities {
+                esp: holder.speaks_esp != 0,
+                compliance: holder.keeps_compliance != 0,
+                aes: holder.has_aes != 0,
+            };
+            holder.preference == preference && abilities == said.abilities
         });
         let greeted = if as_before {
             Greeted::Unchanged
@@ -178,6 +191,23 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         insert_endpoints(&mut transaction, row_id, endpoints).await?;
+        let revision = next_revision(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(revision))
+    }
+
+    /// Replaces a node's tags. `None` if the node is gone.
+    pub async fn store_tags(&self, id: NodeId, tags: &[String]) -> Result<Option<Revision>, StoreError> {
+        let row_id = row_id(id);
+        let mut transaction = self.begin().await?;
+        let node = sqlx::query!("SELECT id FROM node WHERE id = ?", row_id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if node.is_none() {
+            return Ok(None);
+        }
+        sqlx::query!("DELETE FROM node_tag WHERE node_id = ?", row_id).execute(&mut *transaction).await?;
+        insert_tags(&mut transaction, row_id, tags).await?;
         let revision = next_revision(&mut transaction).await?;
         transaction.commit().await?;
         Ok(Some(revision))

@@ -9,6 +9,7 @@ use super::hosts::take_host;
 use super::network::next_revision;
 use super::nodes::{NodeRecord, insert_endpoints, insert_tags};
 use super::{Store, StoreError};
+use crate::choice::Abilities;
 
 /// A peer to add.
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ impl Store {
             wireguard_key: peer.wireguard_key,
             version: None,
             preference: Preference::Auto,
-            speaks_esp: false,
+            abilities: Abilities::default(),
             created_at: now,
             last_seen_at: None,
             tags: peer.tags,

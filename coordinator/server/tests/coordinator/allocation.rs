@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use twinmesh_control::{IdentityKey, NodeId, Preference, Revision, WireguardKey};
+use twinmesh_coordinator::choice::Abilities;
 use twinmesh_coordinator::network::random_ula;
 use twinmesh_coordinator::store::{
     AddPeerError, Announcement, Enrolled, Enrolment, EnrolmentError, NewPeer, NewToken, Store,
@@ -63,7 +64,7 @@ impl Run {
                         wireguard_key: WireguardKey(key),
                         version: "1".to_owned(),
                         preference: Preference::Auto,
-                        speaks_esp: true,
+                        abilities: Abilities::default(),
                     },
                 };
                 match self.store.enrol(enrolment, NOW).await {

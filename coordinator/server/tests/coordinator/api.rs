@@ -47,7 +47,7 @@ async fn the_openapi_document_lists_what_is_served_and_who_may_call_it() {
         }
     }
     assert_eq!(listed, served());
-    assert!(listed.len() >= 13, "{listed:?}");
+    assert!(listed.len() >= 16, "{listed:?}");
 }
 
 #[tokio::test]

@@ -106,6 +106,81 @@ fn a_peer_that_is_generated_gets_a_file_whose_private_key_is_nowhere_else() {
 }
 
 #[test]
+fn a_policy_is_set_by_flags_and_by_file_and_what_is_wrong_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::serve(folder.path());
+    for name in ["alpha", "beta"] {
+        program.must(&["peer", "add", name, "--generate", "--tag", "db"]);
+    }
+    let set = |arguments: &[&str]| json(&program.must(&[&["policy", "set", "--json"], arguments].concat()));
+    let policy = set(&["--pair", "beta,1", "--protocol", "esp"]);
+    assert_eq!(policy["version"], 1);
+    assert_eq!(policy["pairs"][0]["nodes"], serde_json::json!(["alpha", "beta"]));
+    // What is not said stays, and the other order is the same pair.
+    let policy = set(&["--pair", "alpha,beta", "--throughput", "yes"]);
+    assert_eq!(policy["pairs"].as_array().unwrap().len(), 1);
+    assert_eq!((&policy["pairs"][0]["protocol"], &policy["version"]), (&"esp".into(), &2.into()));
+    set(&["--tag", "DB", "--compliance", "yes"]);
+    set(&["--default", "--protocol", "auto"]);
+    let page = program.must(&["policy", "get"]);
+    for row in [
+        &["default", "auto", "-", "no"],
+        &["tag db", "-", "-", "yes"],
+        &["pair alpha,beta", "esp", "yes", "no"],
+    ] {
+        assert!(
+            page.lines().any(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).eq(*row)),
+            "{page}"
+        );
+    }
+    assert!(
+        program.refused(&["policy", "set", "--pair", "alpha,gamma", "--protocol", "esp"]).contains("gamma")
+    );
+    let refused = program.refused(&["policy", "set", "--pair", "alpha,beta", "--protocol", "wireguard"]);
+    assert!(refused.contains("pairs[0].protocol") && refused.contains("`db`"), "{refused}");
+
+    let file = folder.path().join("policy.json");
+    let path = file.to_str().unwrap();
+    fs::write(&file, program.must(&["policy", "get", "--json"])).unwrap();
+    assert_eq!(set(&[path])["version"], 4, "nothing has changed");
+    set(&["--tag", "db", "--remove"]);
+    assert!(program.refused(&["policy", "set", path]).contains("version 5"));
+    fs::write(&file, r#"{ "tags": [{ "tag": "nobody", "protocol": "esp" }] }"#).unwrap();
+    assert!(program.refused(&["policy", "set", path]).contains("tags[0].tag"));
+    fs::write(&file, "{}").unwrap();
+    assert_eq!(set(&[path])["pairs"], serde_json::json!([]));
+    fs::write(&file, "esp").unwrap();
+    assert!(program.refused(&["policy", "set", path]).contains("is no policy"));
+    for wrong in [
+        &["policy", "set"][..],
+        &["policy", "set", "--default"],
+        &["policy", "set", "--default", "--protocol", "quic"],
+        &["policy", "set", "--pair", "alpha", "--protocol", "esp"],
+        &["policy", "set", path, "--protocol", "esp"],
+        &["policy", "set", "--default", "--tag", "db", "--protocol", "esp"],
+        &["policy", "set", "--default", "--remove", "--protocol", "esp"],
+    ] {
+        assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_node_gets_other_tags() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::serve(folder.path());
+    program.must(&["peer", "add", "phone", "--generate"]);
+    assert!(program.must(&["node", "tag", "phone", "web", "DB"]).contains("db, web"));
+    assert_eq!(
+        json(&program.must(&["node", "show", "phone", "--json"]))["tags"],
+        serde_json::json!(["db", "web"])
+    );
+    assert!(program.refused(&["node", "tag", "phone", "no tag"]).contains("tags[0]"));
+    assert!(program.refused(&["node", "tag", "tablet", "web"]).contains("no node `tablet`"));
+    program.must(&["node", "tag", "phone"]);
+    assert_eq!(json(&program.must(&["node", "show", "phone", "--json"]))["tags"], serde_json::json!([]));
+}
+
+#[test]
 fn commands_say_what_they_lack() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere");

@@ -14,6 +14,7 @@ mod enrolment;
 mod frames;
 mod map;
 mod map_model;
+mod policy;
 mod protocol_choice;
 mod store_trouble;
 mod support;

@@ -9,6 +9,7 @@ use twinmesh_control::{
     Applied, Endpoint, EndpointKind, IdentityKey, MapDelta, MapError, Network, NetworkMap, NodeId, PeerKind,
     Preference, Revision, WireguardKey,
 };
+use twinmesh_coordinator::choice::{Abilities, Demand, Pair, Policy, Rule};
 use twinmesh_coordinator::network::{NetworkState, Update, random_ula};
 use twinmesh_coordinator::store::NodeRecord;
 
@@ -25,6 +26,19 @@ enum Step {
     Tag(prop::sample::Index, String),
     /// What a node wishes, and whether it can have it: the choice with each of its peers.
     Prefer(prop::sample::Index, Preference, bool),
+    /// What is demanded of the network, of a tag, of a pair.
+    DemandOfNetwork(Rule),
+    DemandOfTag(String, Rule),
+    DemandOfPair(prop::sample::Index, prop::sample::Index, Rule),
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let demand = prop_oneof![Just(Demand::Auto), Just(Demand::Wireguard), Just(Demand::Esp)];
+    (prop::option::of(demand), any::<bool>()).prop_map(|(protocol, compliance)| Rule {
+        protocol,
+        throughput: None,
+        compliance,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -37,6 +51,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (place(), "[a-c]").prop_map(|(place, tag)| Step::Tag(place, tag)),
         2 => (place(), "auto|wireguard|esp", any::<bool>())
             .prop_map(|(place, wish, can)| Step::Prefer(place, Preference::from(wish), can)),
+        1 => rule().prop_map(Step::DemandOfNetwork),
+        1 => ("[a-c]", rule()).prop_map(|(tag, rule)| Step::DemandOfTag(tag, rule)),
+        2 => (place(), place(), rule())
+            .prop_map(|(one, other, rule)| Step::DemandOfPair(one, other, rule)),
     ]
 }
 
@@ -51,7 +69,7 @@ fn record(number: u64) -> NodeRecord {
         wireguard_key: WireguardKey([byte; 32]),
         version: None,
         preference: Preference::Auto,
-        speaks_esp: true,
+        abilities: Abilities { esp: true, compliance: true, aes: true },
         created_at: 0,
         last_seen_at: None,
         tags: vec![],
@@ -74,7 +92,7 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
-        let state = NetworkState::new(network(), Revision(1), vec![record(1)]);
+        let state = NetworkState::new(network(), Revision(1), vec![record(1)], Policy::default());
         let mut run = Self { state, next: 2, snapshots: BTreeMap::new(), deltas: vec![] };
         run.note();
         run
@@ -83,6 +101,28 @@ impl Run {
     fn take(&mut self, step: &Step) {
         let revision = Revision(self.state.revision().0 + 1);
         let ids: Vec<NodeId> = self.state.nodes().map(|node| node.id).collect();
+        let mut policy = self.state.policy().clone();
+        match step {
+            Step::DemandOfNetwork(rule) => policy.network = *rule,
+            Step::DemandOfTag(tag, rule) => {
+                policy.tags.insert(tag.clone(), *rule);
+            }
+            Step::DemandOfPair(one, other, rule) => {
+                let Some(pair) = Pair::new(*one.get(&ids), *other.get(&ids)) else { return };
+                policy.pairs.insert(pair, *rule);
+            }
+            Step::Join
+            | Step::Remove(_)
+            | Step::Move(..)
+            | Step::Rekey(..)
+            | Step::Tag(..)
+            | Step::Prefer(..) => {}
+        }
+        if !policy.demands_the_same(self.state.policy()) {
+            policy.version += 1;
+            self.state.put_policy(policy, revision);
+            return self.note();
+        }
         let mut change = |place: &prop::sample::Index, change: &dyn Fn(&mut NodeRecord)| {
             let mut record = self.state.node(*place.get(&ids)).unwrap().clone();
             change(&mut record);
@@ -107,8 +147,10 @@ impl Run {
             Step::Tag(place, tag) => change(place, &|record| record.tags = vec![tag.clone()]),
             Step::Prefer(place, wish, can) => change(place, &|record| {
                 record.preference = wish.clone();
-                record.speaks_esp = *can;
+                record.abilities.esp = *can;
             }),
+            // Demanded already.
+            Step::DemandOfNetwork(_) | Step::DemandOfTag(..) | Step::DemandOfPair(..) => return,
         }
         self.note();
     }
@@ -176,7 +218,7 @@ proptest! {
     fn a_change_of_one_node_is_one_entry_for_each_other_node_and_none_for_itself(
         size in 2_u64..20, changed in any::<prop::sample::Index>(),
     ) {
-        let mut state = NetworkState::new(network(), Revision(1), (1..=size).map(record).collect());
+        let mut state = NetworkState::new(network(), Revision(1), (1..=size).map(record).collect(), Policy::default());
         let ids: Vec<_> = (1..=size).map(NodeId).collect();
         let changed = *changed.get(&ids);
         let mut record = state.node(changed).unwrap().clone();
@@ -193,4 +235,50 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn a_change_of_policy_is_told_of_exactly_the_pairs_that_are_chosen_otherwise(
+        tags in vec(prop::option::of("[a-b]"), 2..10), before in (rule(), rule(), rule()), after in (rule(), rule(), rule()),
+    ) {
+        let records = (1_u64..).zip(&tags).map(|(number, tag)| NodeRecord {
+            tags: tag.iter().cloned().collect(),
+            ..record(number)
+        });
+        let policy = |(network, tag, pair): (Rule, Rule, Rule)| Policy {
+            version: 1,
+            network,
+            tags: BTreeMap::from([("a".to_owned(), tag)]),
+            pairs: BTreeMap::from([(Pair::new(NodeId(1), NodeId(2)).unwrap(), pair)]),
+        };
+        let mut state = NetworkState::new(network(), Revision(1), records.collect(), policy(before));
+        let ids: Vec<_> = state.nodes().map(|node| node.id).collect();
+        let map = |state: &NetworkState, id| match state.update(id, None) {
+            Some(Update::Snapshot(map)) => map.peers,
+            other => panic!("{other:?}"),
+        };
+        let maps: Vec<_> = ids.iter().map(|id| map(&state, *id)).collect();
+        state.put_policy(policy(after), Revision(2));
+        for (id, before) in ids.into_iter().zip(maps) {
+            let expected: Vec<_> = map(&state, id).into_values().filter(|peer| before[&peer.id] != *peer).collect();
+            match state.update(id, Some(Revision(1))).unwrap() {
+                Update::Nothing => prop_assert!(expected.is_empty()),
+                Update::Delta(delta) => {
+                    prop_assert_eq!((delta.changed, delta.removed, delta.own), (expected, vec![], None));
+                }
+                Update::Snapshot(_) => panic!("a snapshot"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_delta_over_a_policy_that_came_and_went_also_fits_the_map_from_in_between() {
+    let mut state = NetworkState::new(network(), Revision(1), vec![record(1), record(2)], Policy::default());
+    let network = Rule { compliance: true, ..Rule::default() };
+    state.put_policy(Policy { version: 1, network, ..Policy::default() }, Revision(2));
+    let Some(Update::Snapshot(mut map)) = state.update(OWN, None) else { panic!("no snapshot") };
+    state.put_policy(Policy { version: 2, ..Policy::default() }, Revision(3));
+    let Some(Update::Delta(delta)) = state.update(OWN, Some(Revision(1))) else { panic!("no delta") };
+    assert_eq!(map.apply(delta), Ok(Applied::Changed));
+    assert_eq!(state.update(OWN, None), Some(Update::Snapshot(map)));
 }

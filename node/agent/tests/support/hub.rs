@@ -146,6 +146,7 @@ impl Members {
             wireguard_key,
             identity: Some(identity),
             protocol: Protocol::Wireguard,
+            compliance: false,
             reasons: Vec::new(),
             allowed_ips: addresses.iter().copied().map(Into::into).collect(),
             addresses,

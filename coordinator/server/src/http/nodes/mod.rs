@@ -3,13 +3,16 @@
 pub(super) mod list;
 pub(super) mod remove;
 pub(super) mod show;
+pub(super) mod tag;
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use twinmesh_control::{NatBehaviour, Network, NodeId, WireguardKey};
+use twinmesh_control::{NatBehaviour, Network, WireguardKey};
 use utoipa::ToSchema;
+
+pub use tag::NodeTags;
 
 use super::problem::Problem;
 use crate::clock::Time;
@@ -49,6 +52,12 @@ pub struct NodeView {
     /// What it wishes for its tunnels: `auto`, `wireguard` or `esp`; null for an unmanaged peer.
     #[schema(example = "auto")]
     pub preference: Option<String>,
+    /// What can carry its traffic: `wireguard`, `esp`.
+    pub engines: Vec<String>,
+    /// Whether its processor has AES instructions, as it says; null for an unmanaged peer.
+    pub aes_instructions: Option<bool>,
+    /// Whether it can keep to approved algorithms, as it says; null for an unmanaged peer.
+    pub keeps_compliance: Option<bool>,
     /// Whether it has a control connection now; null for an unmanaged peer.
     pub connected: Option<bool>,
     #[schema(value_type = String, format = DateTime)]
@@ -131,6 +140,12 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
         tags: node.tags.clone(),
         version: node.version.clone(),
         preference: node.identity.map(|_| node.preference.to_string()),
+        engines: std::iter::once("wireguard")
+            .chain(node.abilities.esp.then_some("esp"))
+            .map(str::to_owned)
+            .collect(),
+        aes_instructions: node.identity.map(|_| node.abilities.aes),
+        keeps_compliance: node.identity.map(|_| node.abilities.compliance),
         connected: node.identity.map(|_| presence.connections > 0),
         created_at: Time(node.created_at),
         last_seen_at: node.last_seen_at.map(Time),
@@ -151,11 +166,8 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
     }
 }
 
-/// The node that a path names, by id or name. A number is an id first: nodes choose their names, and none
-/// must come between an administrator and another node.
+/// The node that a path names.
 pub(super) fn find(mesh: &Mesh, wanted: &str) -> Result<NodeRecord, Problem> {
-    let state = mesh.state();
-    let by_id = wanted.parse().ok().and_then(|id| state.node(NodeId(id)));
-    let node = by_id.or_else(|| state.node_named(wanted)).cloned();
+    let node = mesh.state().node_called(wanted).cloned();
     node.ok_or_else(|| Problem::not_found(format!("there is no node `{wanted}`")))
 }

@@ -45,6 +45,10 @@ impl Api {
         self.send(Method::POST, path, &body.to_string()).await
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, &body.to_string()).await
+    }
+
     pub async fn send(&self, method: Method, path: &str, body: &str) -> Answer {
         self.send_as("application/json", method, path, body).await
     }

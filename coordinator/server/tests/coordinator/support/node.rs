@@ -6,9 +6,9 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use twinmesh_control::{
-    CoordinatorMessage, Enrol, FEATURE_ESP, Fingerprint, FrameReader, Hello, IdentityKeyPair, JoinToken,
-    MapDelta, NetworkMap, NodeId, NodeMessage, PROTOCOL_VERSION, PinnedCoordinator, Preference, Refusal,
-    Report, Revision, WireguardKey, client_config, encode,
+    CoordinatorMessage, Enrol, FEATURE_AES, FEATURE_COMPLIANCE, FEATURE_ESP, Fingerprint, FrameReader, Hello,
+    IdentityKeyPair, JoinToken, MapDelta, NetworkMap, NodeId, NodeMessage, PROTOCOL_VERSION,
+    PinnedCoordinator, Preference, Refusal, Report, Revision, WireguardKey, client_config, encode,
 };
 
 use super::{Hub, within};
@@ -18,7 +18,7 @@ pub struct Node {
     pub identity: IdentityKeyPair,
     pub key: WireguardKey,
     preference: Preference,
-    speaks_esp: bool,
+    features: BTreeSet<String>,
     hub: SocketAddr,
     pin: Fingerprint,
     socket: Endpoint,
@@ -31,7 +31,8 @@ impl Node {
         let key = WireguardKey(identity.public().0);
         let socket = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         let preference = Preference::Auto;
-        Self { identity, key, preference, speaks_esp: true, hub: hub.control, pin: token.fingerprint, socket }
+        let features = [FEATURE_ESP, FEATURE_COMPLIANCE, FEATURE_AES].map(str::to_owned).into();
+        Self { identity, key, preference, features, hub: hub.control, pin: token.fingerprint, socket }
     }
 
     /// The same node with another WireGuard key.
@@ -46,11 +47,7 @@ impl Node {
 
     /// The same node with a version from before ESP between nodes.
     pub fn older(self) -> Self {
-        Self { speaks_esp: false, ..self }
-    }
-
-    fn features(&self) -> BTreeSet<String> {
-        self.speaks_esp.then(|| FEATURE_ESP.to_owned()).into_iter().collect()
+        Self { features: BTreeSet::new(), ..self }
     }
 
     /// The same node after its coordinator has moved to another port.
@@ -88,7 +85,7 @@ impl Node {
         Enrol {
             protocol: PROTOCOL_VERSION,
             version: "1.2.3".to_owned(),
-            features: self.features(),
+            features: self.features.clone(),
             preference: self.preference.clone(),
             token: token.secret.clone(),
             hostname: name.to_owned(),
@@ -100,7 +97,7 @@ impl Node {
         Hello {
             protocol: PROTOCOL_VERSION,
             version: "1.2.3".to_owned(),
-            features: self.features(),
+            features: self.features.clone(),
             preference: self.preference.clone(),
             wireguard_key: self.key,
             revision,

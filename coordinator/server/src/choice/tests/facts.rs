@@ -1,0 +1,97 @@
+//! Facts and policies in the words of the decision table.
+
+use super::super::*;
+
+/// A pair and what is demanded of it.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) one: Node,
+    pub(super) other: Node,
+    pub(super) policy: Policy,
+}
+
+/// An end that owns what it says.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) name: &'static str,
+    pub(super) kind: PeerKind,
+    pub(super) tags: Vec<String>,
+    pub(super) preference: Preference,
+    pub(super) abilities: Abilities,
+}
+
+impl Node {
+    pub(super) fn end(&self) -> End<'_> {
+        End {
+            id: self.id,
+            name: self.name,
+            kind: &self.kind,
+            tags: &self.tags,
+            preference: &self.preference,
+            abilities: self.abilities,
+        }
+    }
+}
+
+impl Case {
+    pub(super) fn ends(&self) -> (End<'_>, End<'_>) {
+        (self.one.end(), self.other.end())
+    }
+}
+
+/// `alpha` and `beta`, and the policy.
+pub(super) fn case(one: &str, other: &str, policy: &str) -> Case {
+    Case { one: node(1, "alpha", one), other: node(2, "beta", other), policy: parse_policy(policy) }
+}
+
+fn node(id: u64, name: &'static str, text: &str) -> Node {
+    let mut node = Node {
+        id: NodeId(id),
+        name,
+        kind: PeerKind::Agent,
+        tags: Vec::new(),
+        preference: Preference::Auto,
+        abilities: Abilities { esp: true, compliance: true, aes: true },
+    };
+    for word in text.split(", ") {
+        match word.split_once(' ') {
+            None if word == "agent" => {}
+            None if word == "device" => {
+                node.kind = PeerKind::Unmanaged;
+                node.abilities = Abilities::default();
+            }
+            Some(("prefers", wish)) => node.preference = Preference::from(wish.to_owned()),
+            Some(("tag", tag)) => node.tags.push(tag.to_owned()),
+            Some(("no", "ESP")) => node.abilities.esp = false,
+            Some(("no", "AES")) => node.abilities.aes = false,
+            Some(("no", "compliance")) => node.abilities.compliance = false,
+            _ => panic!("{word}"),
+        }
+    }
+    node
+}
+
+fn parse_policy(text: &str) -> Policy {
+    let mut policy = Policy::default();
+    for part in text.split("; ").filter(|part| *part != "-") {
+        let (place, words) = part.split_once(": ").unwrap();
+        let rule = words.split(' ').fold(Rule::default(), |rule, word| match word {
+            "throughput" => Rule { throughput: Some(true), ..rule },
+            "no-throughput" => Rule { throughput: Some(false), ..rule },
+            "compliance" => Rule { compliance: true, ..rule },
+            demand => Rule { protocol: Some(demand.parse().unwrap()), ..rule },
+        });
+        match place.split_once(' ') {
+            None if place == "network" => policy.network = rule,
+            None if place == "pair" => {
+                policy.pairs.insert(Pair::new(NodeId(1), NodeId(2)).unwrap(), rule);
+            }
+            Some(("tag", tag)) => {
+                policy.tags.insert(tag.to_owned(), rule);
+            }
+            _ => panic!("{place}"),
+        }
+    }
+    policy
+}
