@@ -6,6 +6,7 @@
 mod address;
 mod backoff;
 mod connection;
+mod features;
 mod session;
 
 pub use address::{AddressError, CoordinatorAddress};

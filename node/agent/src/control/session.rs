@@ -13,16 +13,16 @@
 //! Call a `handle_*` method, then [`Session::poll_output`] until it gives `None`, then wait for the next
 //! input or [`Session::poll_timeout`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use twinmesh_control::{
-    Ack, Applied, CoordinatorMessage, Enrol, FEATURE_ESP, Hello, Leave, MapDelta, NetworkMap, NodeId,
-    NodeMessage, PROTOCOL_VERSION, Preference, Refusal, RefusalCode, Revision, TokenSecret, Welcome,
-    WireguardKey,
+    Ack, Applied, CoordinatorMessage, Enrol, Hello, Leave, MapDelta, NetworkMap, NodeId, NodeMessage,
+    PROTOCOL_VERSION, Preference, Refusal, RefusalCode, Revision, TokenSecret, Welcome, WireguardKey,
 };
 
 use super::Backoff;
+use super::features::features;
 
 /// An answer to Hello or Enrol that takes longer is none.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -207,7 +207,7 @@ impl Session {
             Greeting::Hello => NodeMessage::Hello(Hello {
                 protocol: PROTOCOL_VERSION,
                 version: self.version.clone(),
-                features: BTreeSet::from([FEATURE_ESP.to_owned()]),
+                features: features(),
                 preference: self.preference.clone(),
                 wireguard_key: self.wireguard_key,
                 revision: have.filter(|_| !self.snapshot_wanted),
@@ -215,7 +215,7 @@ impl Session {
             Greeting::Enrol { token, hostname } => NodeMessage::Enrol(Enrol {
                 protocol: PROTOCOL_VERSION,
                 version: self.version.clone(),
-                features: BTreeSet::from([FEATURE_ESP.to_owned()]),
+                features: features(),
                 preference: self.preference.clone(),
                 token: token.clone(),
                 hostname: hostname.clone(),

@@ -11,6 +11,7 @@ use twinmesh_dataplane::{MAX_DEFAULT_WORKERS, PeerState, PeerStatus as TunnelSta
 use super::agent::Agent;
 use super::plane::MTU;
 use super::sites::{NodeTunnel, Traffic};
+use super::tunnels::{in_esp, in_wireguard};
 use crate::api::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
 };
@@ -147,11 +148,14 @@ fn by_key(tunnels: Vec<TunnelStatus>) -> Tunnels {
 enum Carrier<'a> {
     Wireguard(Option<&'a TunnelStatus>),
     Esp(&'a NodeTunnel),
+    /// No protocol is allowed.
+    Nothing,
 }
 
 fn carrier_of<'a>(tunnels: &'a Tunnels, nodes: &'a [NodeTunnel], peer: &Peer) -> Carrier<'a> {
     match nodes.binary_search_by_key(&peer.id, |node| node.peer).ok().and_then(|at| nodes.get(at)) {
         Some(node) => Carrier::Esp(node),
+        None if in_esp(peer).is_none() && !in_wireguard(peer) => Carrier::Nothing,
         None => Carrier::Wireguard(tunnels.get(&PublicKey(peer.wireguard_key.0))),
     }
 }
@@ -161,6 +165,7 @@ impl Carrier<'_> {
         match self {
             Self::Wireguard(tunnel) => activity(tunnel),
             Self::Esp(node) => node.state,
+            Self::Nothing => PeerActivity::Idle,
         }
     }
 
@@ -168,6 +173,7 @@ impl Carrier<'_> {
         match self {
             Self::Wireguard(tunnel) => tunnel.and_then(|tunnel| tunnel.endpoint),
             Self::Esp(node) => node.endpoint,
+            Self::Nothing => None,
         }
     }
 
@@ -175,6 +181,7 @@ impl Carrier<'_> {
         match self {
             Self::Wireguard(tunnel) => tunnel.and_then(|tunnel| tunnel.last_handshake),
             Self::Esp(node) => node.handshake,
+            Self::Nothing => None,
         }
     }
 
@@ -187,6 +194,7 @@ impl Carrier<'_> {
                 tx_bytes: tunnel.tx_bytes,
             }),
             Self::Esp(node) => node.traffic,
+            Self::Nothing => Traffic::default(),
         }
     }
 }
@@ -196,6 +204,7 @@ fn peer_status(peer: &Peer, carrier: Carrier<'_>) -> PeerStatus {
     let (protocol, problem) = match carrier {
         Carrier::Wireguard(_) => (Protocol::Wireguard, None),
         Carrier::Esp(node) => (Protocol::Esp, node.problem.clone()),
+        Carrier::Nothing => (Protocol::None, None),
     };
     PeerStatus {
         id: peer.id,

@@ -73,10 +73,15 @@ pub(super) fn usable_endpoints(peer: &Peer, map: &NetworkMap, here: &Surrounding
     endpoints.into_iter().map(|endpoint| endpoint.address).collect()
 }
 
-/// What a peer proves itself with in IKE, where ESP carries its traffic; else WireGuard does, also where a later
-/// coordinator chose what this version does not know.
+/// What a peer proves itself with in IKE, where ESP carries its traffic.
 pub(super) fn in_esp(peer: &Peer) -> Option<IdentityKey> {
     peer.identity.filter(|_| peer.protocol == Protocol::Esp)
+}
+
+/// Whether WireGuard carries a peer's traffic: also where a later coordinator chose what this version does not know,
+/// but never where only approved algorithms are allowed.
+pub(super) fn in_wireguard(peer: &Peer) -> bool {
+    in_esp(peer).is_none() && peer.protocol != Protocol::None && !peer.compliance
 }
 
 /// What the data plane has to do.
@@ -109,7 +114,7 @@ impl Tunnels {
     ) -> Vec<Step> {
         let (mut removals, mut settings) = (Vec::new(), Vec::new());
         for id in ids {
-            let peer = map.peers.get(&id).filter(|peer| in_esp(peer).is_none());
+            let peer = map.peers.get(&id).filter(|peer| in_wireguard(peer));
             let wanted = peer.map(|peer| Tunnel::new(peer, map, here));
             let present = self.present.get(&id);
             if present == wanted.as_ref() {
@@ -179,6 +184,22 @@ mod tests {
         // Without a key to prove itself with, it could not be spoken to.
         let nameless = Peer { identity: None, ..esp };
         assert_eq!(tunnels.update_all(&map(3, [nameless, peer(3)]), &here(None)).len(), 1);
+    }
+
+    #[test]
+    fn a_peer_for_which_no_protocol_is_allowed_has_no_tunnel_at_all() {
+        let mut tunnels = Tunnels::default();
+        tunnels.update_all(&map(1, [peer(2)]), &here(None));
+        let none = Peer { protocol: Protocol::None, compliance: true, ..peer(2) };
+        let gone = [Step::Remove(PublicKey(none.wireguard_key.0))];
+        assert_eq!(tunnels.update_all(&map(2, [none.clone()]), &here(None)), gone);
+        // Whatever a later coordinator means: WireGuard is nothing that compliance allows.
+        for protocol in [Protocol::Wireguard, Protocol::Other("quic".to_owned())] {
+            let odd = Peer { protocol, ..none.clone() };
+            assert_eq!(tunnels.update_all(&map(3, [odd]), &here(None)), []);
+        }
+        let nameless = Peer { protocol: Protocol::Esp, identity: None, ..none };
+        assert_eq!(tunnels.update_all(&map(4, [nameless]), &here(None)), []);
     }
 
     #[test]

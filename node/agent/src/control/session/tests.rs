@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use twinmesh_control::{
-    CoordinatorMessage, FEATURE_ESP, Fingerprint, JoinToken, MapDelta, NetworkMap, NodeId, NodeMessage,
-    Preference, Refusal, RefusalCode, Revision, Revoked, Welcome, WireguardKey,
+    CoordinatorMessage, FEATURE_COMPLIANCE, FEATURE_ESP, Fingerprint, JoinToken, MapDelta, NetworkMap,
+    NodeId, NodeMessage, Preference, Refusal, RefusalCode, Revision, Revoked, Welcome, WireguardKey,
 };
 
 use super::*;
@@ -110,7 +111,8 @@ fn revision_of(message: &NodeMessage) -> Option<Revision> {
 
 #[test]
 fn each_greeting_says_what_this_node_can_and_wishes() {
-    let expected = (BTreeSet::from([FEATURE_ESP.to_owned()]), Preference::Esp);
+    let expected = (features(), Preference::Esp);
+    assert!([FEATURE_ESP, FEATURE_COMPLIANCE].iter().all(|feature| expected.0.contains(*feature)));
     let NodeMessage::Hello(hello) = Node::new(Greeting::Hello).connects() else { panic!("no hello") };
     assert_eq!((hello.features, hello.preference), expected);
     let NodeMessage::Enrol(enrol) = Node::enrolling().connects() else { panic!("no enrol") };

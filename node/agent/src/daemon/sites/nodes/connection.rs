@@ -24,6 +24,10 @@ const RETRANSMISSION: Retransmission =
 const IKE: &[&str] = &["aes128gcm16-prfsha256-x25519-ke1_mlkem768"];
 /// Each rekey with a key exchange of its own.
 const ESP: &str = "aes128gcm16-x25519";
+/// The same of algorithms that FIPS approves alone: AES-GCM (SP 800-38D), HMAC-SHA-384, ECDH over P-384
+/// (SP 800-56A), ML-KEM-768 (FIPS 203); X25519 is none of them. The nodes' Ed25519 signatures are (FIPS 186-5).
+const APPROVED_IKE: &[&str] = &["aes256gcm16-prfsha384-ecp384-ke1_mlkem768"];
+const APPROVED_ESP: &str = "aes256gcm16-ecp384";
 
 /// For the engine, from this address of this node.
 pub(super) fn of(
@@ -36,11 +40,12 @@ pub(super) fn of(
         local: LocalCredential::RawKey(PrivateKey::from_pkcs8(own.pkcs8())?),
         remote: RemoteCredential::RawKeys(RawKeys::new(vec![PublicKey::from_ed25519(&node.wanted.key.0)?])),
     };
+    let (ike, esp) = if node.wanted.compliance { (APPROVED_IKE, APPROVED_ESP) } else { (IKE, ESP) };
     let (own, peer) = (identity(own.public()), identity(node.wanted.key));
     Ok(ConnectionConfig {
-        proposals: IKE.iter().filter_map(|text| proposal(Protocol::Ike, text)).collect(),
+        proposals: ike.iter().filter_map(|text| proposal(Protocol::Ike, text)).collect(),
         children: vec![ChildConfig {
-            proposals: proposal(Protocol::Esp, ESP).into_iter().collect(),
+            proposals: proposal(Protocol::Esp, esp).into_iter().collect(),
             ..node.child.config().clone()
         }],
         start: StartAction::None,
@@ -68,4 +73,27 @@ fn proposal(protocol: Protocol, text: &str) -> Option<Proposal> {
 /// The key is the name (ID_KEY_ID, RFC 7296 §3.5): host names are the coordinator's to give.
 fn identity(key: IdentityKey) -> Identity {
     Identity::KeyId(key.0.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_proposal_is_one_that_the_engine_knows() {
+        for text in IKE.iter().chain(APPROVED_IKE) {
+            assert!(proposal(Protocol::Ike, text).is_some(), "{text}");
+        }
+        for text in [ESP, APPROVED_ESP] {
+            assert!(proposal(Protocol::Esp, text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn under_compliance_nothing_is_proposed_that_fips_does_not_approve() {
+        let approved = ["aes256gcm16", "prfsha384", "ecp384", "ke1_mlkem768"];
+        for text in APPROVED_IKE.iter().chain(&[APPROVED_ESP]) {
+            assert!(text.split('-').all(|word| approved.contains(&word)), "{text}");
+        }
+    }
 }

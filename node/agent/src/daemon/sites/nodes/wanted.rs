@@ -18,6 +18,8 @@ pub(super) struct Wanted {
     /// Where it may be, the likeliest first.
     pub(super) endpoints: Vec<SocketAddr>,
     pub(super) selectors: SelectorPair,
+    /// Whether only algorithms that FIPS approves may protect the traffic.
+    pub(super) compliance: bool,
     /// Whether this node is the one to begin; the other does so too if nothing comes of it.
     pub(super) begins: bool,
 }
@@ -35,13 +37,15 @@ impl Wanted {
                 local: map.own.addresses.iter().map(|address| TrafficSelector::host(*address)).collect(),
                 remote: peer.allowed_ips.iter().filter_map(prefix).collect(),
             },
+            compliance: peer.compliance,
             begins: begins(own < key, here.behind_nat != Some(true), is_reachable(peer)),
         })
     }
 
     /// Whether what stands between the two may stay.
     pub(super) fn is_as_before(&self, before: &Self) -> bool {
-        (&self.name, self.key, &self.selectors) == (&before.name, before.key, &before.selectors)
+        let what = |wanted: &Self| (wanted.key, wanted.compliance, wanted.selectors.clone());
+        self.name == before.name && what(self) == what(before)
     }
 }
 
