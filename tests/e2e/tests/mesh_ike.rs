@@ -178,3 +178,55 @@ fn a_pair_in_esp_outlives_restarts_and_moves_of_either_end() {
         mesh.fails("alpha", &["ping", "-c", "1", "-W", "1", &beta.to_string()]).map(drop)
     });
 }
+
+/// Waits until both ends of a pair have that protocol, for that reason; gives what the first says of it.
+fn chosen(mesh: &Mesh, [one, other]: [&str; 2], protocol: &str, code: &str) -> Result<String> {
+    for (here, there) in [(one, other), (other, one)] {
+        wait_for(&format!("{there} to be in {protocol} at {here}"), Duration::from_secs(10), || {
+            let seen = mesh.peer(here, there).ok()?;
+            (seen["protocol"] == protocol && seen["reasons"][0]["code"] == code).then_some(())
+        })?;
+    }
+    mesh.run(one, &["twinmesh", "status"])
+}
+
+#[test]
+fn a_policy_moves_a_pair_to_esp_and_back_and_status_says_why() {
+    on_mesh("mesh-policy", |mesh| {
+        let set = |arguments: &[&str]| {
+            mesh.run("hub", &[&["twinmesh-coordinator", "policy", "set"], arguments].concat())
+        };
+        set(&["--pair", "alpha,beta", "--protocol", "esp"])?;
+        let page = chosen(mesh, ["alpha", "beta"], "esp", "policy")?;
+        ensure!(page.contains("beta: esp, since the policy of this pair asks for ESP"), "{page}");
+        mesh.pings_within("alpha", mesh.overlay_addresses("beta")?[0], Duration::from_secs(8))?;
+        ping_all(mesh, "alpha", "beta")?;
+        ensure!(sas(mesh, "alpha", "beta")?.len() == 1, "no SA");
+        chosen(mesh, ["alpha", "gamma"], "wireguard", "default")?;
+        set(&["--pair", "alpha,beta", "--remove"])?;
+        let page = chosen(mesh, ["alpha", "beta"], "wireguard", "default")?;
+        ensure!(!page.contains("since"), "{page}");
+        mesh.pings_within("alpha", mesh.overlay_addresses("beta")?[0], Duration::from_secs(8))?;
+        ensure!(sas(mesh, "alpha", "beta")?.is_empty(), "SAs are left");
+        Ok(())
+    });
+}
+
+#[test]
+fn under_compliance_only_approved_algorithms_carry_anything_and_a_plain_device_nothing() {
+    on_mesh("mesh-compliance", |mesh| {
+        mesh.run("hub", &["twinmesh-coordinator", "peer", "add", "tablet", "--generate"])?;
+        mesh.run("hub", &["twinmesh-coordinator", "node", "tag", "alpha", "pci"])?;
+        mesh.run("hub", &["twinmesh-coordinator", "policy", "set", "--tag", "pci", "--compliance", "yes"])?;
+        let page = chosen(mesh, ["alpha", "beta"], "esp", "compliance")?;
+        ensure!(page.contains("beta: esp, since the policy of the tag `pci` allows only approved"), "{page}");
+        mesh.pings_within("alpha", mesh.overlay_addresses("beta")?[0], Duration::from_secs(8))?;
+        let [sa] = <[Value; 1]>::try_from(sas(mesh, "alpha", "beta")?).ok().context("one tunnel")?;
+        ensure!(sa["suite"] == "aes256gcm16", "{sa}");
+        let tablet = mesh.peer("alpha", "tablet")?;
+        ensure!(tablet["protocol"] == "none" && tablet["state"] == "idle", "{tablet}");
+        ensure!(page.contains("and tablet is a plain WireGuard device"), "{page}");
+        ensure!(mesh.peer("beta", "tablet")?["protocol"] == "wireguard", "beta has no such tag");
+        Ok(())
+    });
+}
