@@ -8,6 +8,7 @@
 //!        ── Ack { revision } ────────────►
 //!        ── Report { endpoints, … } ─────►
 //!        ◄──────────── Delta { from, to } ─      then only what changed
+//!        ◄──────────── Relays ─────────────      again before their credentials end
 //!        ◄──────────── Revoked ────────────
 //! ```
 //!
@@ -22,6 +23,7 @@ mod key;
 mod map;
 mod message;
 mod open_enum;
+mod relay;
 mod tls;
 mod token;
 
@@ -36,6 +38,7 @@ pub use message::{
     Ack, CoordinatorMessage, Enrol, Hello, Leave, Message, NatBehaviour, NatClass, NatFiltering, NatReport,
     NodeMessage, Refusal, RefusalCode, Report, Revoked, TunnelReport, Welcome,
 };
+pub use relay::{RelayAccess, RelayPassword, RelayTransport, Relays};
 pub use tls::{PinnedCoordinator, TlsError, client_config, peer_identity, server_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
 

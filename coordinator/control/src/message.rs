@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::map::{Endpoint, MapDelta, NetworkMap};
 use crate::open_enum::open_enum;
+use crate::relay::Relays;
 use crate::{NodeId, Preference, Protocol, Revision, TokenSecret, WireguardKey};
 
 /// A message that can be framed: its kind on the wire and its body.
@@ -82,6 +83,7 @@ messages! {
         Snapshot(NetworkMap) = "snapshot",
         Delta(MapDelta) = "delta",
         Revoked(Revoked) = "revoked",
+        Relays(Relays) = "relays",
     }
 }
 

@@ -12,7 +12,7 @@ use twinmesh_control::{
     Ack, CoordinatorMessage, Endpoint, EndpointKind, Enrol, Fingerprint, FrameError, FrameReader, Hello,
     IdentityKey, JoinToken, MAX_NODE_FRAME, MapDelta, NatBehaviour, NatClass, NatFiltering, NatReport,
     Network, NetworkMap, NodeId, NodeMessage, OwnNode, Peer, PeerKind, Preference, Protocol, Reason, Refusal,
-    Report, Revision, TunnelReport, WireguardKey, decode, encode,
+    RelayAccess, RelayPassword, Relays, Report, Revision, TunnelReport, WireguardKey, decode, encode,
 };
 
 fn key() -> impl Strategy<Value = WireguardKey> {
@@ -139,7 +139,14 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
     let refused = "[a-z-]{1,20}".prop_map(|code| {
         CoordinatorMessage::Refused(Refusal { code: code.into(), message: "no".to_owned() })
     });
-    prop_oneof![snapshot, delta, refused]
+    let relays = (socket_address(), "udp|tls|carrier-pigeon", "[0-9:.,]{1,40}", any::<u64>()).prop_map(
+        |(address, transport, username, valid_for)| {
+            let password = RelayPassword("c2VjcmV0".to_owned());
+            let relay = RelayAccess { address, transport: transport.into(), username, password, valid_for };
+            CoordinatorMessage::Relays(Relays { relays: vec![relay] })
+        },
+    );
+    prop_oneof![snapshot, delta, refused, relays]
 }
 
 proptest! {
