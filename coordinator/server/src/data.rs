@@ -11,10 +11,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use twinmesh_control::IdentityKeyPair;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::relay::{RelaySecret, SecretError};
+
 const LOCK: &str = "lock";
 const DATABASE: &str = "coordinator.db";
 const IDENTITY: &str = "identity.key";
 const API_TOKEN: &str = "api-token";
+const RELAY_SECRET: &str = "relay-secret";
 const HTTP_ADDRESS: &str = "http-address";
 const SECRET_LENGTH: usize = 32;
 
@@ -28,6 +31,8 @@ pub enum DataError {
     Locked { folder: PathBuf, pid: Option<u32> },
     #[error("{} holds no Ed25519 key: restore it from a backup; without it no node knows this coordinator", .0.display())]
     Identity(PathBuf),
+    #[error(transparent)]
+    RelaySecret(#[from] SecretError),
     #[error("cannot make a key: {0}")]
     Key(#[from] twinmesh_control::KeyError),
     #[error("no random numbers from the operating system")]
@@ -100,6 +105,15 @@ impl DataFolder {
         let pair = IdentityKeyPair::generate()?;
         write_private(&path, pair.pkcs8())?;
         Ok(pair)
+    }
+
+    /// What makes passwords for relays, made at the first start.
+    pub fn relay_secret(&self) -> Result<RelaySecret, DataError> {
+        let path = self.path.join(RELAY_SECRET);
+        if !path.exists() {
+            write_private(&path, random_secret()?.as_bytes())?;
+        }
+        Ok(RelaySecret::read(&path)?)
     }
 
     /// The token with which commands on this host speak to the API, made at the first start.

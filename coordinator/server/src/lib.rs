@@ -4,7 +4,7 @@
 //!   nodes ── QUIC ──► control ──┐
 //!                               ├──► Mesh ──► NetworkState (memory: what each node sees, by revision)
 //!   CLI ──── HTTP ──► http ─────┘      └────► Store (SQLite: what outlives the process)
-//!   nodes ── UDP ───► stun
+//!   nodes ── UDP ───► stun, relay
 //! ```
 //!
 //! A change is one transaction of the store, then one change in memory; then every connection asks for what
@@ -21,6 +21,7 @@ pub mod mesh;
 mod name;
 pub mod network;
 mod password;
+pub mod relay;
 pub mod serve;
 mod sockets;
 pub mod store;

@@ -10,12 +10,13 @@ use twinmesh_control::DEFAULT_CONTROL_PORT;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::control::{ControlError, ControlServer, Greetings};
+use crate::control::{ControlError, ControlServer, Greetings, RelayGrants};
 use crate::data::{DataError, DataFolder, random_secret};
 use crate::http::{App, HttpServer};
 use crate::mesh::Mesh;
 use crate::network::random_ula;
 use crate::password::hash_password;
+use crate::relay::{RelayServer, RelaySettings};
 use crate::store::{Store, StoreError};
 use crate::stun::{StunServer, StunSettings};
 
@@ -38,10 +39,22 @@ pub struct Settings {
     pub http_insecure: bool,
     /// UDP, where nodes ask for their outer address.
     pub stun: StunSettings,
+    /// A relay in this process.
+    pub relay: Option<RelayAt>,
+    /// Relays elsewhere that have this coordinator's secret: the ports that nodes speak to.
+    pub other_relays: Vec<SocketAddr>,
     /// Name of the network; only the first start takes it.
     pub network_name: String,
     /// What nodes are told to connect to, HOST or HOST:PORT; this machine's host name if not given.
     pub advertise: Option<String>,
+}
+
+/// Where a relay listens, and how it serves.
+#[derive(Clone, Debug)]
+pub struct RelayAt {
+    /// UDP, for nodes.
+    pub listen: SocketAddr,
+    pub settings: RelaySettings,
 }
 
 /// The coordinator cannot start or go on.
@@ -60,6 +73,8 @@ pub enum ServeError {
         "cannot listen for STUN on UDP {address}: {source} (--stun, --stun-other-port, --stun-other-address)"
     )]
     Stun { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen for the relay on UDP {address}: {source} (--relay)")]
+    Relay { address: SocketAddr, source: std::io::Error },
     #[error(
         "the API has no TLS, and passwords would cross the network of {0} in the open: listen on 127.0.0.1 and put a \
          reverse proxy with TLS before it, or add --http-insecure"
@@ -77,6 +92,7 @@ pub struct Coordinator {
     control: ControlServer,
     http: HttpServer,
     stun: StunServer,
+    relay: Option<RelayServer>,
     store: Store,
     /// Held until all else has ended.
     _folder: DataFolder,
@@ -104,10 +120,17 @@ impl Coordinator {
 
         let stun = StunServer::bind(&settings.stun)
             .map_err(|(address, source)| ServeError::Stun { address, source })?;
+        let mut grants =
+            RelayGrants { secret: folder.relay_secret()?, relays: settings.other_relays.clone() };
+        let relay = match &settings.relay {
+            Some(at) => Some(start_relay(at, &mut grants)?),
+            None => None,
+        };
         let greetings = Greetings {
             mesh: mesh.clone(),
             stun_port: stun.local_addr().port(),
             stun_other_port: stun.other_port(),
+            relays: grants,
         };
         let control = ControlServer::bind(settings.listen, &identity, greetings)?;
         let fingerprint = identity.public().fingerprint();
@@ -130,7 +153,7 @@ impl Coordinator {
             %fingerprint,
             "the coordinator serves"
         );
-        Ok(Self { control, http, stun, store, _folder: folder, first_password })
+        Ok(Self { control, http, stun, relay, store, _folder: folder, first_password })
     }
 
     /// Where nodes connect to.
@@ -148,6 +171,11 @@ impl Coordinator {
         self.stun.local_addr()
     }
 
+    /// Where nodes ask for a relayed port, if a relay runs in this process.
+    pub fn relay_address(&self) -> Option<SocketAddr> {
+        self.relay.as_ref().and_then(|relay| relay.local_addr().ok())
+    }
+
     /// Serves until `stop` is ready. Requests under way are answered, nodes are told, the store is closed.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) {
         let stopping = watch::Sender::new(false);
@@ -156,12 +184,17 @@ impl Coordinator {
             // The sender lives longer than its receivers.
             async move { drop(stopping.wait_for(|stop| *stop).await) }
         };
-        let (stun_stop, control_stop, http_stop, http_patience) =
-            (stopped(), stopped(), stopped(), stopped());
+        let (stun_stop, relay_stop, control_stop, http_stop, http_patience) =
+            (stopped(), stopped(), stopped(), stopped(), stopped());
         let stun = async {
             tokio::select! {
                 () = self.stun.serve() => {}
                 () = stun_stop => {}
+            }
+        };
+        let relay = async {
+            if let Some(relay) = &self.relay {
+                relay.serve_until(relay_stop).await;
             }
         };
         let patience = async {
@@ -184,9 +217,22 @@ impl Coordinator {
             tracing::info!("the coordinator ends");
             stopping.send_replace(true);
         };
-        tokio::join!(self.control.serve(control_stop), http, stun, ending);
+        tokio::join!(self.control.serve(control_stop), http, stun, relay, ending);
         self.store.close().await;
     }
+}
+
+/// Opens the relay in this process, and tells nodes of it.
+fn start_relay(at: &RelayAt, grants: &mut RelayGrants) -> Result<RelayServer, ServeError> {
+    let mut random = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *random).map_err(|_| DataError::Random)?;
+    let failed = |source| ServeError::Relay { address: at.listen, source };
+    let relay =
+        RelayServer::bind(at.listen, at.settings.clone(), grants.secret.clone(), random).map_err(failed)?;
+    let port = relay.local_addr().map_err(failed)?.port();
+    let own = at.settings.addresses.iter().map(|address| SocketAddr::new(*address, port));
+    grants.relays.splice(0..0, own);
+    Ok(relay)
 }
 
 /// Makes the owner's account if there is none at all.

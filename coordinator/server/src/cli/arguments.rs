@@ -39,6 +39,7 @@ pub(super) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Serve(ServeArguments),
+    Relay(RelayArguments),
     /// Join tokens: make, list, revoke
     #[command(subcommand)]
     Token(TokenCommand),
@@ -93,7 +94,8 @@ As a systemd service:
   ExecStart=/usr/local/bin/twinmesh-coordinator serve --advertise hub.example.net
   StateDirectory=twinmesh-coordinator
 
-Nodes must reach UDP 7443 (control), and UDP 3478 and 3479 (STUN).
+Nodes must reach UDP 7443 (control), UDP 3478 and 3479 (STUN), and the relay's ports if there is one: that of
+--relay, and UDP 49152 to 65535.
 
 Environment:
   RUST_LOG                   how much to log, such as `info` (the default) or `debug`
@@ -102,6 +104,7 @@ Environment:
 Files in the data folder:
   coordinator.db   database (SQLite)
   identity.key     the key that nodes know this coordinator by: keep a copy
+  relay-secret     what relays check credentials with; a relay elsewhere needs a copy
   api-token        lets commands on this host use the API
   http-address     where the API listens
   lock             pid of the server")]
@@ -126,12 +129,68 @@ pub(super) struct ServeArguments {
     /// A second address of this machine for STUN, at most one for each IP version: it tells more NATs apart
     #[arg(long, value_name = "IP")]
     pub(super) stun_other_address: Vec<IpAddr>,
+    /// Run a relay (TURN) at this UDP address, for nodes without a direct path
+    #[arg(long, value_name = "IP:PORT")]
+    pub(super) relay: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(super) relay_limits: RelayLimits,
+    /// A relay elsewhere that has this coordinator's `relay-secret`; may be given several times
+    #[arg(long = "other-relay", value_name = "IP:PORT")]
+    pub(super) other_relays: Vec<SocketAddr>,
     /// Name of the network; only the first start takes it
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(super) network_name: String,
     /// What nodes shall connect to; this machine's host name if not given
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(super) advertise: Option<String>,
+}
+
+/// Run a relay alone (TURN, RFC 8656), in the foreground
+///
+/// It carries the sealed packets of nodes that have no direct path, and can read none of them. It knows nothing of
+/// the network but the secret in the coordinator's data folder, `relay-secret`: a node's credential, which the
+/// coordinator makes with it, says itself where the node's packets may go.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  twinmesh-coordinator relay --listen 192.0.2.9:3478 --secret-file /etc/twinmesh/relay-secret
+  twinmesh-coordinator relay --listen [::]:3478 --relay-address 192.0.2.9 --relay-address 2001:db8::9 \\
+      --secret-file /etc/twinmesh/relay-secret
+
+The coordinator tells nodes of it:
+  twinmesh-coordinator serve --other-relay 192.0.2.9:3478
+
+A coturn can serve in its place:
+  turnserver --use-auth-secret --static-auth-secret=SECRET --realm=twinmesh --listening-ip=192.0.2.9
+
+Nodes must reach its port, and UDP 49152 to 65535, where their relayed ports are. SIGTERM and SIGINT end it.")]
+pub(super) struct RelayArguments {
+    /// UDP address for nodes
+    #[arg(long, value_name = "IP:PORT", default_value = "[::]:3478")]
+    pub(super) listen: SocketAddr,
+    /// File with the secret, in its first line
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: PathBuf,
+    #[command(flatten)]
+    pub(super) limits: RelayLimits,
+}
+
+/// What a relay gives its nodes.
+#[derive(Debug, Args)]
+pub(super) struct RelayLimits {
+    /// Address at which relayed ports are seen; once for IPv4, once for IPv6. That of the relay's own port if not
+    /// given
+    #[arg(long = "relay-address", value_name = "IP")]
+    pub(super) addresses: Vec<IpAddr>,
+    /// What one node may send, and be sent, in Mbit/s
+    #[arg(long = "relay-node-rate", value_name = "MBIT", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) node_rate: u64,
+    /// Relayed ports at one time
+    #[arg(long = "relay-allocations", value_name = "NUMBER", default_value_t = 4096)]
+    pub(super) allocations: usize,
+    /// Relayed ports of one node at one time
+    #[arg(long = "relay-node-allocations", value_name = "NUMBER", default_value_t = 4)]
+    pub(super) node_allocations: usize,
 }
 
 /// Which coordinator to talk to.

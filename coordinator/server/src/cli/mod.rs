@@ -6,6 +6,7 @@ mod node;
 mod output;
 mod peer;
 mod policy;
+mod relay;
 mod serve;
 mod token;
 
@@ -30,6 +31,15 @@ enum CommandError {
     PolicyFile { path: PathBuf, source: io::Error },
     #[error("{} is no policy: {source} (see `policy get --json`)", .path.display())]
     PolicyFormat { path: PathBuf, source: serde_json::Error },
+    #[error(transparent)]
+    RelaySecret(#[from] crate::relay::SecretError),
+    #[error("cannot listen on UDP {address}: {source} (--listen)")]
+    Relay { address: std::net::SocketAddr, source: io::Error },
+    #[error(
+        "nodes must be told at which address their relayed ports are: give --relay-address IP, or let the relay \
+         listen at one address"
+    )]
+    NoRelayAddress,
     #[error("no random numbers from the operating system")]
     Random,
     #[error("cannot write the output: {0}")]
@@ -57,6 +67,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), CommandError> {
     match command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Relay(arguments) => relay::run(&arguments),
         Command::Token(command) => wait_for(token::run(command)),
         Command::Node(command) => wait_for(node::run(command)),
         Command::Peer(command) => wait_for(peer::run(command)),

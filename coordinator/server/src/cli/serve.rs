@@ -6,13 +6,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::arguments::ServeArguments;
-use super::{CommandError, output};
-use crate::serve::{Coordinator, Settings};
+use super::{CommandError, output, relay};
+use crate::serve::{Coordinator, RelayAt, Settings};
 use crate::stun::StunSettings;
 
 pub(super) fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     start_logging();
+    let relay = match arguments.relay {
+        Some(listen) => {
+            Some(RelayAt { listen, settings: relay::settings(listen.ip(), &arguments.relay_limits)? })
+        }
+        None => None,
+    };
     let settings = Settings {
+        relay,
+        other_relays: arguments.other_relays,
         data: arguments.data.data,
         listen: arguments.listen,
         http: arguments.http,
@@ -51,7 +59,7 @@ pub(super) fn run(arguments: ServeArguments) -> Result<(), CommandError> {
 }
 
 /// Text on a terminal, JSON otherwise. `RUST_LOG` says how much.
-fn start_logging() {
+pub(super) fn start_logging() {
     // The STUN codec warns of each malformed datagram: strangers must not write our log.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,stun_types=error"));

@@ -11,8 +11,10 @@ use twinmesh_control::{
 };
 
 use super::greeting::{admit, greet, refusal, unavailable};
+use super::relays::RENEWAL;
 use super::stream::Stream;
 use super::{GREETING_TIMEOUT, Greetings};
+use crate::clock::now;
 use crate::mesh::Mesh;
 use crate::network::Update;
 
@@ -109,7 +111,7 @@ pub(super) async fn serve(incoming: Incoming, greetings: Greetings) -> Result<()
         stun_other_port: greetings.stun_other_port,
     };
     let served = match stream.send(&welcome.into()).await {
-        Ok(()) => converse(&mut stream, &greetings.mesh, id, have).await,
+        Ok(()) => converse(&mut stream, &greetings, id, have).await,
         Err(error) => Err(error),
     };
     connection.close(0_u32.into(), b"done");
@@ -147,7 +149,7 @@ impl Drop for Present {
 /// Tells the node what changes and hears its reports, until it hangs up, leaves or is removed.
 async fn converse(
     stream: &mut Stream,
-    mesh: &Mesh,
+    Greetings { mesh, relays, .. }: &Greetings,
     id: NodeId,
     mut have: Option<Revision>,
 ) -> Result<(), ConnectionError> {
@@ -156,6 +158,7 @@ async fn converse(
     // The first update is due now.
     let mut due = Some(told);
     let mut unstored = Unstored::default();
+    let mut renewal = told;
     loop {
         // Each branch only receives or sleeps, and so loses nothing when another one wins.
         tokio::select! {
@@ -187,6 +190,13 @@ async fn converse(
                 stream.send(&message).await?;
                 have = Some(now_at);
                 told = Instant::now();
+            }
+            // After the map, if both are due.
+            () = sleep_until(renewal), if due.is_none() => {
+                if let Some(relays) = relays.of(id, now()) {
+                    stream.send(&relays.into()).await?;
+                }
+                renewal = Instant::now() + RENEWAL;
             }
             () = sleep_until(unstored.again_at.unwrap_or(told)), if unstored.again_at.is_some() => {
                 unstored = store_endpoints(mesh, id, unstored.endpoints).await;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod greeting;
+mod relays;
 mod stream;
 
 use std::io;
@@ -16,6 +17,7 @@ use twinmesh_control::{IdentityKeyPair, TlsError, server_config};
 
 use crate::mesh::Mesh;
 use crate::sockets::bind_udp;
+pub use relays::RelayGrants;
 
 /// Nodes send a keepalive each 5 s; after this silence a connection is dead.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -46,6 +48,7 @@ pub struct Greetings {
     pub stun_port: u16,
     /// A second one at the same address.
     pub stun_other_port: Option<u16>,
+    pub relays: RelayGrants,
 }
 
 /// The listening end of the control channel.

@@ -16,5 +16,6 @@ mod map;
 mod map_model;
 mod policy;
 mod protocol_choice;
+mod relays;
 mod store_trouble;
 mod support;

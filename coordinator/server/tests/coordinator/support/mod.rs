@@ -54,20 +54,28 @@ pub struct Hub {
 
 impl Hub {
     pub async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap()).await
+        Self::start_with(|_| ()).await
     }
 
-    async fn start_in(folder: TempDir) -> Self {
+    /// With other settings than those of most tests.
+    pub async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn start_in(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let free = "127.0.0.1:0".parse().unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             data: data(&folder),
             listen: free,
             http: free,
             http_insecure: false,
             stun: StunSettings { address: free, other_port: None, other_addresses: Vec::new() },
+            relay: None,
+            other_relays: Vec::new(),
             network_name: "test".to_owned(),
             advertise: Some("hub.test".to_owned()),
         };
+        change(&mut settings);
         let mut coordinator = Coordinator::start(&settings).await.unwrap();
         let token = std::fs::read_to_string(settings.data.join("api-token")).unwrap();
         let api = Api { address: coordinator.http_address().unwrap(), token: Some(token) };
@@ -84,7 +92,7 @@ impl Hub {
     pub async fn restart(self) -> Self {
         self.stop.send(()).unwrap();
         within("the end of the coordinator", self.served).await.unwrap();
-        Self::start_in(self.folder).await
+        Self::start_in(self.folder, |_| ()).await
     }
 
     pub fn database(&self) -> PathBuf {

@@ -1,0 +1,25 @@
+//! The relay: TURN over UDP (RFC 8656), for pairs of nodes that have no direct path. It forwards sealed packets,
+//! reads none of them, and needs to know nothing of the network but one secret.
+//!
+//! ```text
+//!   node A ──► relay's port ─┬─► A's relayed port ──► other relay's relayed port ──► node B
+//!                            └─► (B's relayed port is here too: straight to B, through no socket)
+//! ```
+//!
+//! [`Relay`] is the server without sockets or clock; [`RelayServer`] is its I/O. The codec is `stun-types` and
+//! `turn-types`. A [credential](RelaySecret) says itself whose it is, until when, and which addresses it opens, so a
+//! relay alone can check it, and a coturn with the same secret (`use-auth-secret`) can stand in its place.
+
+mod allocation;
+mod credential;
+mod limits;
+mod nonce;
+mod request;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use credential::{Credential, CredentialError, Place, RelaySecret, SecretError};
+pub use server::{Counters, Outcome, Parity, Ports, REALM, Relay, RelaySettings};
+pub use socket::RelayServer;

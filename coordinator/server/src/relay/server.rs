@@ -1,0 +1,403 @@
+//! The server: what arrives, and where it goes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use stun_types::attribute::XorMappedAddress;
+use stun_types::message::{
+    BINDING, Message, MessageClass, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
+};
+use turn_types::attribute::{Data, XorPeerAddress};
+use turn_types::channel::ChannelData;
+use turn_types::message::{DATA, SEND};
+use twinmesh_control::NodeId;
+use zeroize::Zeroizing;
+
+use super::allocation::Allocation;
+use super::credential::RelaySecret;
+use super::limits::{Bucket, Strangers};
+use super::nonce::Nonces;
+
+/// The realm (RFC 8489 §9.2) of every relay of a network.
+pub const REALM: &str = "twinmesh";
+/// Channel number and length before channel data (RFC 8656 §12.4), in bytes.
+pub(super) const CHANNEL_HEADER: usize = 4;
+
+/// How a relay serves.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// Where relayed ports are seen; at most one address of each family is used.
+    pub addresses: Vec<IpAddr>,
+    /// Bytes a second that one node may send, and as many that it may be sent.
+    pub node_rate: u64,
+    /// Allocations at one time: the bound of memory.
+    pub most_allocations: usize,
+    /// Allocations of one node at one time.
+    pub most_allocations_of_node: usize,
+}
+
+/// What number a relayed port may have (EVEN-PORT, RFC 8656 §18.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parity {
+    Any,
+    Even,
+}
+
+/// Opens the relayed ports.
+pub trait Ports {
+    /// Opens a free UDP port at that address, an even one if `parity` says so; `None` if there is none.
+    fn open(&mut self, address: IpAddr, parity: Parity) -> Option<SocketAddr>;
+    /// Closes a port that was opened.
+    fn close(&mut self, relayed: SocketAddr);
+}
+
+/// What to do with what came in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    Nothing,
+    /// An answer or data from the relay's own port.
+    Answer {
+        client: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// Data from the relay's own port, lying in the buffer that came in.
+    ToClient {
+        client: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// Data from a relayed port.
+    ToPeer {
+        relayed: SocketAddr,
+        peer: SocketAddr,
+        bytes: &'a [u8],
+    },
+}
+
+/// What a relay has done since its start. Packets, unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Allocations made.
+    pub allocations: u64,
+    /// Requests with a wrong, foreign or expired credential.
+    pub unauthorized: u64,
+    /// Requests of strangers that got no answer, because too many came.
+    pub unanswered: u64,
+    /// Permissions and channels for addresses that the credential does not open.
+    pub forbidden: u64,
+    /// Allocations refused because of a limit.
+    pub over_quota: u64,
+    pub forwarded: u64,
+    /// Payload, in bytes.
+    pub forwarded_bytes: u64,
+    /// Over the node's rate.
+    pub over_rate: u64,
+    /// For or from a peer without permission.
+    pub not_permitted: u64,
+    /// Neither TURN nor of a client that is known.
+    pub malformed: u64,
+}
+
+/// Of one node, over all its allocations.
+pub(super) struct Usage {
+    pub(super) allocations: usize,
+    sends: Bucket,
+    is_sent: Bucket,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    FromNode,
+    ToNode,
+}
+
+/// A TURN server without sockets and clock.
+pub struct Relay {
+    pub(super) settings: RelaySettings,
+    pub(super) secret: RelaySecret,
+    pub(super) nonces: Nonces,
+    pub(super) strangers: Strangers,
+    /// By the client's address: there is one listening port, so that is the 5-tuple.
+    pub(super) allocations: HashMap<SocketAddr, Allocation>,
+    clients: HashMap<SocketAddr, SocketAddr>,
+    pub(super) usages: HashMap<NodeId, Usage>,
+    pub(super) counters: Counters,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("allocations", &self.allocations.len()).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    /// A relay without clients. `random` keys its nonces.
+    pub fn new(
+        settings: RelaySettings,
+        secret: RelaySecret,
+        random: Zeroizing<[u8; 32]>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            settings,
+            secret,
+            nonces: Nonces::new(random),
+            strangers: Strangers::new(now),
+            allocations: HashMap::new(),
+            clients: HashMap::new(),
+            usages: HashMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many allocations stand.
+    pub fn len(&self) -> usize {
+        self.allocations.len()
+    }
+
+    /// Whether no allocation stands.
+    pub fn is_empty(&self) -> bool {
+        self.allocations.is_empty()
+    }
+
+    /// A datagram came in at the relay's own port. `unix` is the time of credentials, in seconds since 1970.
+    pub fn handle_client<'a>(
+        &mut self,
+        (now, unix): (Instant, i64),
+        client: SocketAddr,
+        datagram: &'a mut [u8],
+        ports: &mut impl Ports,
+    ) -> Outcome<'a> {
+        // RFC 8656 §12: the two top bits tell channel data from STUN.
+        if datagram.first().is_some_and(|byte| byte & 0xc0 == 0x40) {
+            return self.channel_data(now, client, datagram);
+        }
+        let Ok(message) = Message::from_bytes(datagram) else {
+            self.counters.malformed += 1;
+            return Outcome::Nothing;
+        };
+        match message.class() {
+            MessageClass::Request => {
+                let answer = if message.has_method(BINDING) {
+                    self.binding(&message, client, now)
+                } else {
+                    self.request(&message, client, (now, unix), ports)
+                };
+                answer.map_or(Outcome::Nothing, |bytes| Outcome::Answer { client, bytes })
+            }
+            MessageClass::Indication if message.has_method(SEND) => {
+                let Some((peer, start, length)) = send_indication(&message) else {
+                    self.counters.malformed += 1;
+                    return Outcome::Nothing;
+                };
+                self.forward(now, client, peer, datagram, start, length)
+            }
+            MessageClass::Indication | MessageClass::Success | MessageClass::Error => {
+                self.counters.malformed += 1;
+                Outcome::Nothing
+            }
+        }
+    }
+
+    /// A datagram of `peer` came in at a relayed port. It lies in `buffer` behind [`Self::HEADROOM`] bytes.
+    pub fn handle_peer<'a>(
+        &mut self,
+        now: Instant,
+        relayed: SocketAddr,
+        peer: SocketAddr,
+        buffer: &'a mut [u8],
+    ) -> Outcome<'a> {
+        let length = buffer.len().saturating_sub(CHANNEL_HEADER);
+        let Some(client) = self.clients.get(&relayed).copied() else { return Outcome::Nothing };
+        self.deliver(now, client, peer, buffer, 0, length)
+    }
+
+    /// Room before what a peer sent, for the header of channel data.
+    pub const HEADROOM: usize = CHANNEL_HEADER;
+
+    /// Ends what has run out; to be called about once a second.
+    pub fn expire(&mut self, now: Instant, ports: &mut impl Ports) {
+        let over = self.allocations.iter().filter(|(_, allocation)| allocation.expires <= now);
+        let over: Vec<SocketAddr> = over.map(|(client, _)| *client).collect();
+        for client in over {
+            self.remove(client, ports);
+        }
+    }
+
+    pub(super) fn insert(&mut self, client: SocketAddr, allocation: Allocation, now: Instant) {
+        let rate = self.settings.node_rate;
+        let usage = self.usages.entry(allocation.credential.node).or_insert_with(|| {
+            let full = Bucket::of_bytes(rate, now);
+            Usage { allocations: 0, sends: full.clone(), is_sent: full }
+        });
+        usage.allocations += 1;
+        self.clients.insert(allocation.relayed, client);
+        self.allocations.insert(client, allocation);
+        self.counters.allocations += 1;
+    }
+
+    pub(super) fn remove(&mut self, client: SocketAddr, ports: &mut impl Ports) {
+        let Some(allocation) = self.allocations.remove(&client) else { return };
+        self.clients.remove(&allocation.relayed);
+        ports.close(allocation.relayed);
+        let node = allocation.credential.node;
+        if let Some(usage) = self.usages.get_mut(&node) {
+            usage.allocations -= 1;
+            if usage.allocations == 0 {
+                self.usages.remove(&node);
+            }
+        }
+    }
+
+    /// STUN (RFC 8489 §3): clients keep their NAT's mapping alive with it.
+    fn binding(&mut self, request: &Message<'_>, client: SocketAddr, now: Instant) -> Option<Vec<u8>> {
+        if !self.allocations.contains_key(&client) && !self.strangers.may_hear(client.ip(), now) {
+            self.counters.unanswered += 1;
+            return None;
+        }
+        let mut answer = Message::builder_success(request, MessageWriteVec::new());
+        answer.add_attribute(&XorMappedAddress::new(client, request.transaction_id())).ok()?;
+        answer.add_fingerprint().ok()?;
+        Some(answer.finish())
+    }
+
+    fn channel_data<'a>(&mut self, now: Instant, client: SocketAddr, datagram: &'a mut [u8]) -> Outcome<'a> {
+        // Padding may follow (RFC 8656 §12.5).
+        let parsed = ChannelData::parse(datagram).ok().map(|data| (data.id(), data.data().len()));
+        let Some((channel, length)) = parsed else {
+            self.counters.malformed += 1;
+            return Outcome::Nothing;
+        };
+        let Some(allocation) = self.allocations.get(&client) else {
+            self.counters.malformed += 1;
+            return Outcome::Nothing;
+        };
+        let Some(peer) = allocation.peer_of(channel, now) else {
+            self.counters.not_permitted += 1;
+            return Outcome::Nothing;
+        };
+        self.forward(now, client, peer, datagram, CHANNEL_HEADER, length)
+    }
+
+    /// From a client to a peer: what lies at `start` in the datagram.
+    fn forward<'a>(
+        &mut self,
+        now: Instant,
+        client: SocketAddr,
+        peer: SocketAddr,
+        datagram: &'a mut [u8],
+        start: usize,
+        length: usize,
+    ) -> Outcome<'a> {
+        let Some(allocation) = self.allocations.get(&client) else {
+            self.counters.malformed += 1;
+            return Outcome::Nothing;
+        };
+        // RFC 8656 §10.2, §12.6: permission first. A newer credential may open less than an older permission.
+        if !allocation.permits(peer.ip(), now) || !allocation.credential.may_reach(peer) {
+            self.counters.not_permitted += 1;
+            return Outcome::Nothing;
+        }
+        let (node, relayed) = (allocation.credential.node, allocation.relayed);
+        if !self.is_within_rate(node, Direction::FromNode, length, now) {
+            return Outcome::Nothing;
+        }
+        // A port of this relay is a node's or nobody's; other programs of this machine are out of reach.
+        if self.settings.addresses.contains(&peer.ip()) {
+            let Some(other) = self.clients.get(&peer).copied() else {
+                self.counters.not_permitted += 1;
+                return Outcome::Nothing;
+            };
+            // The header is written over what stands before the payload.
+            let Some(buffer) = datagram.get_mut(start.saturating_sub(CHANNEL_HEADER)..) else {
+                return Outcome::Nothing;
+            };
+            return self.deliver(now, other, relayed, buffer, 0, length);
+        }
+        let Some(bytes) = datagram.get(start..start + length) else { return Outcome::Nothing };
+        self.count(length);
+        Outcome::ToPeer { relayed, peer, bytes }
+    }
+
+    /// From a peer to a client: what lies behind the headroom at `start`.
+    fn deliver<'a>(
+        &mut self,
+        now: Instant,
+        client: SocketAddr,
+        peer: SocketAddr,
+        buffer: &'a mut [u8],
+        start: usize,
+        length: usize,
+    ) -> Outcome<'a> {
+        let Some(allocation) = self.allocations.get(&client) else { return Outcome::Nothing };
+        if !allocation.permits(peer.ip(), now) || !allocation.credential.may_reach(peer) {
+            self.counters.not_permitted += 1;
+            return Outcome::Nothing;
+        }
+        let (node, channel) = (allocation.credential.node, allocation.channel_of(peer, now));
+        if !self.is_within_rate(node, Direction::ToNode, length, now) {
+            return Outcome::Nothing;
+        }
+        let end = start + CHANNEL_HEADER + length;
+        if let Some(channel) = channel {
+            let Ok(short) = u16::try_from(length) else { return Outcome::Nothing };
+            let Some(bytes) = buffer.get_mut(start..end) else { return Outcome::Nothing };
+            let [a, b] = channel.to_be_bytes();
+            let [c, d] = short.to_be_bytes();
+            if let Some(header) = bytes.get_mut(..CHANNEL_HEADER) {
+                header.copy_from_slice(&[a, b, c, d]);
+            }
+            self.count(length);
+            return Outcome::ToClient { client, bytes };
+        }
+        let Some(payload) = buffer.get(start + CHANNEL_HEADER..end) else { return Outcome::Nothing };
+        let Some(bytes) = data_indication(peer, payload) else { return Outcome::Nothing };
+        self.count(length);
+        Outcome::Answer { client, bytes }
+    }
+
+    fn is_within_rate(&mut self, node: NodeId, direction: Direction, length: usize, now: Instant) -> bool {
+        let amount = u64::try_from(length).unwrap_or(u64::MAX);
+        let bucket = self.usages.get_mut(&node).map(|usage| match direction {
+            Direction::FromNode => &mut usage.sends,
+            Direction::ToNode => &mut usage.is_sent,
+        });
+        let allowed = bucket.is_some_and(|bucket| bucket.take(amount, now));
+        if !allowed {
+            self.counters.over_rate += 1;
+        }
+        allowed
+    }
+
+    fn count(&mut self, length: usize) {
+        self.counters.forwarded += 1;
+        self.counters.forwarded_bytes += u64::try_from(length).unwrap_or_default();
+    }
+}
+
+/// The peer, and where in the message the payload lies (RFC 8656 §11.2).
+fn send_indication(message: &Message<'_>) -> Option<(SocketAddr, usize, usize)> {
+    let peer = message.attribute::<XorPeerAddress>().ok()?.addr(message.transaction_id());
+    let (offset, data) = message.attribute_and_offset::<Data<'_>>().ok()?;
+    // Behind the attribute's own type and length.
+    Some((peer, offset + 4, data.data().len()))
+}
+
+/// RFC 8656 §11.3.
+fn data_indication(peer: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
+    // The largest payload of a datagram has no room for the attributes around it.
+    if payload.len() > usize::from(u16::MAX) - 64 {
+        return None;
+    }
+    let mut message = Message::builder_indication(DATA, MessageWriteVec::with_capacity(payload.len() + 64));
+    message.add_attribute(&XorPeerAddress::new(peer, message.transaction_id())).ok()?;
+    message.add_attribute(&Data::new(payload)).ok()?;
+    Some(message.finish())
+}
