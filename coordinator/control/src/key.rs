@@ -106,10 +106,7 @@ impl IdentityKey {
     }
 
     pub fn fingerprint(self) -> Fingerprint {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.to_spki());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.as_ref());
-        Fingerprint(bytes)
+        Fingerprint::of_spki(&self.to_spki())
     }
 }
 
@@ -163,9 +160,19 @@ impl IdentityKeyPair {
     }
 }
 
-/// SHA-256 of a coordinator's SubjectPublicKeyInfo; what a join token pins.
+/// SHA-256 of a SubjectPublicKeyInfo: of the coordinator's, which a join token pins, or of a relay's certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a public key in DER.
+    pub fn of_spki(der: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, der);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,7 @@ mod map;
 mod message;
 mod open_enum;
 mod relay;
+mod relay_tls;
 mod tls;
 mod token;
 
@@ -39,6 +40,7 @@ pub use message::{
     NodeMessage, Refusal, RefusalCode, Report, Revoked, TunnelReport, Welcome,
 };
 pub use relay::{RelayAccess, RelayPassword, RelayTransport, Relays};
+pub use relay_tls::{relay_client_config, relay_fingerprint};
 pub use tls::{PinnedCoordinator, TlsError, client_config, peer_identity, server_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
 

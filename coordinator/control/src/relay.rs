@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use crate::Fingerprint;
 use crate::open_enum::open_enum;
 
 open_enum! {
     /// How a node speaks to a relay.
     RelayTransport {
         Udp = "udp",
+        /// TURN over TLS over TCP (RFC 8656 §3.1), where UDP does not pass.
+        Tls = "tls",
     }
 }
 
@@ -26,6 +29,9 @@ pub struct Relays {
 pub struct RelayAccess {
     pub address: SocketAddr,
     pub transport: RelayTransport,
+    /// The key of the certificate that a TLS relay must show, see [`relay_client_config`](crate::relay_client_config).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
     pub username: String,
     pub password: RelayPassword,
     /// Seconds until the credential ends; the coordinator sends another one in time.

@@ -14,10 +14,10 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
 use crate::{ALPN, Fingerprint, IdentityKey, IdentityKeyPair};
 
-/// A key pair that TLS cannot use.
+/// A key pair or certificate that TLS cannot use.
 #[derive(Debug, thiserror::Error)]
-#[error("the identity key cannot serve TLS: {0}")]
-pub struct TlsError(#[from] rustls::Error);
+#[error("TLS: {0}")]
+pub struct TlsError(#[from] pub(crate) rustls::Error);
 
 /// The coordinator's key as pinned at enrolment.
 ///
@@ -87,7 +87,7 @@ pub fn peer_identity(certificates: &[CertificateDer<'_>]) -> Option<IdentityKey>
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -110,7 +110,7 @@ fn verify_signature(
     )
 }
 
-fn no_tls12() -> rustls::Error {
+pub(crate) fn no_tls12() -> rustls::Error {
     rustls::Error::General("only TLS 1.3 is spoken here".to_owned())
 }
 

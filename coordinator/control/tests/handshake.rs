@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, ServerConnection};
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use twinmesh_control::{
-    Fingerprint, IdentityKeyPair, PinnedCoordinator, client_config, peer_identity, server_config,
+    Fingerprint, IdentityKeyPair, PinnedCoordinator, client_config, peer_identity, relay_client_config,
+    relay_fingerprint, server_config,
 };
 
 struct Pair {
@@ -21,8 +22,10 @@ fn shake(
     coordinator: &IdentityKeyPair,
     pin: Arc<PinnedCoordinator>,
 ) -> Result<Pair, rustls::Error> {
-    let client = client_config(node, pin).unwrap();
-    let server = server_config(coordinator).unwrap();
+    connect(client_config(node, pin).unwrap(), server_config(coordinator).unwrap())
+}
+
+fn connect(client: ClientConfig, server: ServerConfig) -> Result<Pair, rustls::Error> {
     let name = ServerName::try_from("coordinator").unwrap();
     let mut pair = Pair {
         client: ClientConnection::new(Arc::new(client), name).unwrap(),
@@ -59,4 +62,30 @@ fn a_coordinator_of_another_key_is_refused_and_its_fingerprint_is_told() {
     let seen = stranger.public().fingerprint();
     assert_eq!(pin.mismatch(), Some(seen));
     assert!(error.contains(&seen.to_string()) && error.contains(&pin.expected().to_string()), "{error}");
+}
+
+#[test]
+fn a_relays_certificate_counts_by_its_key_whatever_else_it_says() {
+    for algorithm in [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P256_SHA256] {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let mut told = None;
+        // The second one stands for a renewal: another name and time, the same key.
+        for (name, year) in [("relay.example.net", 2020), ("other.example.net", 2030)] {
+            let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+            parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let certificate = parameters.self_signed(&key).unwrap().der().clone();
+            let fingerprint = relay_fingerprint(&certificate).unwrap();
+            assert_eq!(*told.get_or_insert(fingerprint), fingerprint);
+            let server = || {
+                let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+                let provider = Arc::new(rustls::crypto::ring::default_provider());
+                let builder = ServerConfig::builder_with_provider(provider);
+                let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+                builder.with_no_client_auth().with_single_cert(vec![certificate.clone()], key.into()).unwrap()
+            };
+            connect(relay_client_config(fingerprint).unwrap(), server()).unwrap();
+            let error = connect(relay_client_config(Fingerprint([5; 32])).unwrap(), server()).err().unwrap();
+            assert!(error.to_string().contains(&fingerprint.to_string()), "{error}");
+        }
+    }
 }

@@ -139,10 +139,11 @@ fn coordinator_message() -> impl Strategy<Value = CoordinatorMessage> {
     let refused = "[a-z-]{1,20}".prop_map(|code| {
         CoordinatorMessage::Refused(Refusal { code: code.into(), message: "no".to_owned() })
     });
-    let relays = (socket_address(), "udp|tls|carrier-pigeon", "[0-9:.,]{1,40}", any::<u64>()).prop_map(
-        |(address, transport, username, valid_for)| {
-            let password = RelayPassword("c2VjcmV0".to_owned());
-            let relay = RelayAccess { address, transport: transport.into(), username, password, valid_for };
+    let key = option::of(any::<[u8; 32]>().prop_map(Fingerprint));
+    let relays = (socket_address(), "udp|tls|carrier-pigeon", key, "[0-9:.,]{1,40}", any::<u64>()).prop_map(
+        |(address, transport, fingerprint, username, valid_for)| {
+            let (transport, password) = (transport.into(), RelayPassword("c2VjcmV0".to_owned()));
+            let relay = RelayAccess { address, transport, fingerprint, username, password, valid_for };
             CoordinatorMessage::Relays(Relays { relays: vec![relay] })
         },
     );

@@ -10,7 +10,7 @@ use twinmesh_control::DEFAULT_CONTROL_PORT;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::control::{ControlError, ControlServer, Greetings, RelayGrants};
+use crate::control::{ControlError, ControlServer, Greetings, RelayGrants, RelayPlace};
 use crate::data::{DataError, DataFolder, random_secret};
 use crate::http::{App, HttpServer};
 use crate::mesh::Mesh;
@@ -41,8 +41,8 @@ pub struct Settings {
     pub stun: StunSettings,
     /// A relay in this process.
     pub relay: Option<RelayAt>,
-    /// Relays elsewhere that have this coordinator's secret: the ports that nodes speak to.
-    pub other_relays: Vec<SocketAddr>,
+    /// Relays elsewhere that have this coordinator's secret.
+    pub other_relays: Vec<RelayPlace>,
     /// Name of the network; only the first start takes it.
     pub network_name: String,
     /// What nodes are told to connect to, HOST or HOST:PORT; this machine's host name if not given.
@@ -230,7 +230,11 @@ fn start_relay(at: &RelayAt, grants: &mut RelayGrants) -> Result<RelayServer, Se
     let relay =
         RelayServer::bind(at.listen, at.settings.clone(), grants.secret.clone(), random).map_err(failed)?;
     let port = relay.local_addr().map_err(failed)?.port();
-    let own = at.settings.addresses.iter().map(|address| SocketAddr::new(*address, port));
+    let own = at
+        .settings
+        .addresses
+        .iter()
+        .map(|address| RelayPlace { address: SocketAddr::new(*address, port), tls: None });
     grants.relays.splice(0..0, own);
     Ok(relay)
 }

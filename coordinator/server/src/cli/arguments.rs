@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use twinmesh_control::{Fingerprint, KeyError};
 
 use super::policy::PolicyCommand;
+use crate::control::RelayPlace;
 
 /// The coordinator of a twinmesh network.
 ///
@@ -137,6 +139,10 @@ pub(super) struct ServeArguments {
     /// A relay elsewhere that has this coordinator's `relay-secret`; may be given several times
     #[arg(long = "other-relay", value_name = "IP:PORT")]
     pub(super) other_relays: Vec<SocketAddr>,
+    /// The same by TLS over TCP, for nodes whose network lets no UDP through; FINGERPRINT is the SHA-256 of its
+    /// certificate's public key (SubjectPublicKeyInfo), in hexadecimal digits
+    #[arg(long = "other-relay-tls", value_name = "IP:PORT,FINGERPRINT", value_parser = parse_tls_relay)]
+    pub(super) other_tls_relays: Vec<RelayPlace>,
     /// Name of the network; only the first start takes it
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(super) network_name: String,
@@ -362,6 +368,13 @@ Examples:
 pub(super) enum Expiry {
     Never,
     Seconds(u64),
+}
+
+fn parse_tls_relay(text: &str) -> Result<RelayPlace, String> {
+    let (address, fingerprint) = text.split_once(',').ok_or("write it as IP:PORT,FINGERPRINT")?;
+    let address = address.parse().map_err(|_| format!("`{address}` is no IP:PORT"))?;
+    let fingerprint: Fingerprint = fingerprint.parse().map_err(|error: KeyError| error.to_string())?;
+    Ok(RelayPlace { address, tls: Some(fingerprint) })
 }
 
 fn parse_expiry(text: &str) -> Result<Expiry, String> {

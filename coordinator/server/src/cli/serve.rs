@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::arguments::ServeArguments;
 use super::{CommandError, output, relay};
+use crate::control::RelayPlace;
 use crate::serve::{Coordinator, RelayAt, Settings};
 use crate::stun::StunSettings;
 
@@ -18,9 +19,10 @@ pub(super) fn run(arguments: ServeArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
+    let by_udp = arguments.other_relays.into_iter().map(|address| RelayPlace { address, tls: None });
     let settings = Settings {
         relay,
-        other_relays: arguments.other_relays,
+        other_relays: by_udp.chain(arguments.other_tls_relays).collect(),
         data: arguments.data.data,
         listen: arguments.listen,
         http: arguments.http,

@@ -17,7 +17,7 @@ use twinmesh_control::{IdentityKeyPair, TlsError, server_config};
 
 use crate::mesh::Mesh;
 use crate::sockets::bind_udp;
-pub use relays::RelayGrants;
+pub use relays::{RelayGrants, RelayPlace};
 
 /// Nodes send a keepalive each 5 s; after this silence a connection is dead.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use twinmesh_control::{NodeId, RelayAccess, RelayPassword, RelayTransport, Relays};
+use twinmesh_control::{Fingerprint, NodeId, RelayAccess, RelayPassword, RelayTransport, Relays};
 
 use crate::relay::{Credential, Place, RelaySecret};
 
@@ -12,11 +12,19 @@ const VALIDITY: Duration = Duration::from_hours(6);
 /// How often a node gets another one.
 pub(super) const RENEWAL: Duration = Duration::from_hours(1);
 
+/// Where nodes find a relay, and how they speak to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayPlace {
+    pub address: SocketAddr,
+    /// The key of its certificate, if it is spoken to by TLS over TCP; by UDP otherwise.
+    pub tls: Option<Fingerprint>,
+}
+
 /// The network's relays, and the secret that they share.
 #[derive(Clone, Debug)]
 pub struct RelayGrants {
     pub secret: RelaySecret,
-    pub relays: Vec<SocketAddr>,
+    pub relays: Vec<RelayPlace>,
 }
 
 impl RelayGrants {
@@ -24,14 +32,19 @@ impl RelayGrants {
     /// there is no relay.
     pub(super) fn of(&self, node: NodeId, unix: i64) -> Option<Relays> {
         let validity = i64::try_from(VALIDITY.as_secs()).unwrap_or_default();
-        let mut addresses: Vec<_> = self.relays.iter().map(SocketAddr::ip).collect();
-        addresses.dedup();
-        let places = addresses.into_iter().map(Place::Relay).collect();
+        let mut places: Vec<Place> = Vec::new();
+        for relay in &self.relays {
+            let place = Place::Relay(relay.address.ip());
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
         let username = Credential { until: unix + validity, node, places }.username();
         let password = self.secret.password(&username);
-        let relays = self.relays.iter().map(|address| RelayAccess {
-            address: *address,
-            transport: RelayTransport::Udp,
+        let relays = self.relays.iter().map(|relay| RelayAccess {
+            address: relay.address,
+            transport: relay.tls.map_or(RelayTransport::Udp, |_| RelayTransport::Tls),
+            fingerprint: relay.tls,
             username: username.clone(),
             password: RelayPassword(password.to_string()),
             valid_for: VALIDITY.as_secs(),

@@ -10,7 +10,8 @@ use stun_types::message::{
 };
 use turn_types::attribute::{RequestedTransport, XorRelayedAddress};
 use turn_types::message::ALLOCATE;
-use twinmesh_control::{CoordinatorMessage, RelayAccess, RelayTransport};
+use twinmesh_control::{CoordinatorMessage, Fingerprint, RelayAccess, RelayTransport};
+use twinmesh_coordinator::control::RelayPlace;
 use twinmesh_coordinator::relay::{REALM, RelaySecret, RelayServer, RelaySettings};
 use twinmesh_coordinator::serve::RelayAt;
 use zeroize::Zeroizing;
@@ -66,17 +67,23 @@ fn allocate(relay: &RelayAccess) -> Result<SocketAddr, u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_node_is_told_the_relays_and_gets_a_port_with_its_own_credential() {
-    let elsewhere: SocketAddr = "192.0.2.9:3478".parse().unwrap();
+    let by_udp = RelayPlace { address: "192.0.2.9:3478".parse().unwrap(), tls: None };
+    let by_tls = RelayPlace { address: "192.0.2.9:443".parse().unwrap(), tls: Some(Fingerprint([7; 32])) };
     let hub = Hub::start_with(|settings| {
         settings.relay = Some(relay_at("127.0.0.1:0"));
-        settings.other_relays = vec![elsewhere];
+        settings.other_relays = vec![by_udp, by_tls];
     })
     .await;
     let (_alpha_node, mut alpha) = hub.joined("alpha").await;
     let (_beta_node, mut beta) = hub.joined("beta").await;
     let told = relays(&mut alpha).await;
-    let [own, other] = <[_; 2]>::try_from(told).unwrap();
-    assert_eq!(other.address, elsewhere);
+    let [own, others @ ..] = <[_; 3]>::try_from(told).unwrap();
+    for (told, there, transport) in
+        [(&others[0], by_udp, RelayTransport::Udp), (&others[1], by_tls, RelayTransport::Tls)]
+    {
+        assert_eq!((told.address, told.fingerprint), (there.address, there.tls));
+        assert_eq!(told.transport, transport);
+    }
     assert_eq!((own.transport.clone(), own.valid_for), (RelayTransport::Udp, 6 * 3600));
     assert!(own.username.ends_with(&format!(":{}:127.0.0.1,192.0.2.9", alpha.id.0)), "{}", own.username);
     assert!(!format!("{own:?}").contains(&own.password.0), "a password in a log");
