@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use twinmesh_wireguard::{PresharedKey, PrivateKey, PublicKey};
+use twinmesh_wireguard::{EndpointPolicy, PresharedKey, PrivateKey, PublicKey};
 
 /// Workers where the configuration leaves the number open: one per core, at most this many.
 pub const MAX_DEFAULT_WORKERS: usize = 8;
@@ -33,8 +33,20 @@ pub struct PeerConfig {
     pub preshared_key: Option<PresharedKey>,
     /// Where the peer may be reached, best first; only the first eight are tried.
     pub endpoints: Vec<SocketAddr>,
+    /// Who decides where its datagrams go.
+    pub endpoint: EndpointPolicy,
     /// Inner addresses that belong to the peer: routes towards it, and the sources it may use.
     pub allowed_ips: Vec<IpNet>,
     /// Send something at least this often, so that NATs keep their mapping.
     pub keepalive: Option<Duration>,
+}
+
+/// The way to a managed peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerPath {
+    pub remote: SocketAddr,
+    /// Longest IP packet outside that it carries, in bytes.
+    pub mtu: u16,
+    /// `remote` is an address of a relay's, behind which the peer is.
+    pub relayed: bool,
 }

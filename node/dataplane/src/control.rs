@@ -1,6 +1,8 @@
 //! The slow side: peers come and go, timers run. One thread at a time works here, and none of it waits for
 //! the workers but for the lock of a single peer.
 
+mod paths;
+
 use std::collections::HashMap;
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
@@ -21,8 +23,9 @@ use crate::error::PeerError;
 use crate::esp_config::{EspConfig, EspError, EspPath};
 use crate::guard::GuardConfig;
 use crate::path_mtu;
+use crate::peer_slot::PeerSlot;
 use crate::sys::Message;
-use crate::table::{PeerSlot, Table};
+use crate::table::Table;
 use crate::udp::UdpPort;
 use crate::worker::Shared;
 
@@ -66,11 +69,13 @@ impl Control {
         let settings = PeerSettings {
             preshared_key: config.preshared_key,
             candidates: config.endpoints,
+            endpoint: config.endpoint,
             keepalive: config.keepalive,
         };
         let mut peers = self.peers.lock();
         let known = peers.table.by_key(&config.public_key).cloned();
         let slot = if let Some(slot) = known {
+            slot.set_policy(config.endpoint);
             if let Some(peer) = slot.peer.lock().as_mut() {
                 peer.update(&self.shared.device, settings, now);
             }
@@ -80,7 +85,7 @@ impl Control {
                 if error == IndexError::Random { PeerError::Random } else { PeerError::IndicesExhausted }
             })?;
             let peer = Peer::new(&self.shared.device, config.public_key, index, settings, now);
-            let slot = Arc::new(PeerSlot { key: config.public_key, index, peer: Mutex::new(Some(peer)) });
+            let slot = Arc::new(PeerSlot::new(peer, config.endpoint));
             peers.table.insert(Arc::clone(&slot));
             slot
         };

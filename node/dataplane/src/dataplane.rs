@@ -1,5 +1,7 @@
 //! Start, the agent's calls, and the ordered end.
 
+mod paths;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,8 +21,9 @@ use crate::error::{PeerError, StartError};
 use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
 use crate::guard::{GuardConfig, GuardStatus};
+use crate::peer_slot::PeerSlot;
 use crate::status::{PeerState, PeerStatus, Status};
-use crate::table::{PeerSlot, Table};
+use crate::table::Table;
 use crate::tun::Tun;
 use crate::udp::UdpPort;
 use crate::worker::{Shared, Worker};
@@ -258,6 +261,7 @@ fn peer_status(slot: &PeerSlot, now: Instant) -> Option<PeerStatus> {
     Some(PeerStatus {
         public_key: slot.key,
         endpoint: peer.endpoint(),
+        path: slot.path(),
         last_handshake: peer.last_handshake().map(|at| now.saturating_duration_since(at)),
         rx_packets: received.packets,
         rx_bytes: received.bytes,

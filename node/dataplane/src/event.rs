@@ -17,8 +17,13 @@ pub enum Event {
     Ike { from: SocketAddr, to: Option<IpAddr>, datagram: Vec<u8> },
     /// A session with the peer stands where there was none.
     PeerUp { peer: PublicKey, endpoint: SocketAddr },
-    /// The peer was heard from a new address.
+    /// The peer was heard from a new address, and its datagrams go there now.
     EndpointChanged { peer: PublicKey, endpoint: SocketAddr },
+    /// An authentic datagram of a managed peer came from elsewhere than where its path leads, or it has no path. Told
+    /// once per peer and 200 ms at most, but not of what [`Self::PeerUp`] tells.
+    Heard { peer: PublicKey, from: SocketAddr },
+    /// A packet is to go to a managed peer, and there is no session or no path yet. Told once per peer and second.
+    Needed { peer: PublicKey },
     /// A packet waits for a tunnel of this guard's: its addresses, protocol and ports.
     Wanted { guard: String, flow: Flow },
 }

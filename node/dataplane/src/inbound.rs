@@ -9,7 +9,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta};
 use twinmesh_esp::{DropReason as EspDrop, Spi};
 use twinmesh_packet::IpPacket;
 use twinmesh_wireguard::{
-    Admission, Change, Device, DropReason as WireGuardDrop, MAX_REPLY_LEN, Opened, Peer, PublicKey,
+    Admission, Change, Device, DropReason as WireGuardDrop, MAX_REPLY_LEN, Opened, Peer,
 };
 
 use crate::batch::{InnerBatch, SendBatch};
@@ -18,8 +18,9 @@ use crate::datagram::{DatagramKind, classify};
 use crate::esp_inbound::{self, Arrival};
 use crate::event::Event;
 use crate::outbound::{Held, Ports, commit};
+use crate::peer_slot::PeerSlot;
 use crate::raw::RawSocket;
-use crate::table::{PeerSlot, Table};
+use crate::table::Table;
 use crate::udp;
 
 /// With GRO the kernel may fill a buffer with up to 64 KiB of datagrams.
@@ -231,9 +232,12 @@ impl<'t> Pass<'t, '_> {
             Opened::Dropped(reason) => ports.counters.dropped(DropReason::WireGuard(reason)),
         }
         send_waiting(peer, sends, *ports, *now);
-        if let Some(change) = change {
-            news.push(event(slot.key, change));
-        }
+        news.extend(match change {
+            Some(Change::Up(endpoint)) => Some(Event::PeerUp { peer: slot.key, endpoint }),
+            Some(Change::Moved(endpoint)) => Some(Event::EndpointChanged { peer: slot.key, endpoint }),
+            Some(Change::Heard(from)) => slot.heard_from(from, *now),
+            None => None,
+        });
     }
 
     fn dropped(&self, reason: DropReason) {
@@ -256,12 +260,5 @@ fn send_waiting(peer: &mut Peer, sends: &mut SendBatch, ports: Ports<'_>, now: I
     while let Some(transmit) = peer.next_waiting(sends.slot(ports.udp, ports.counters), now) {
         let (to, length) = (transmit.to, transmit.datagram.len());
         commit(peer, to, length, sends, ports);
-    }
-}
-
-fn event(peer: PublicKey, change: Change) -> Event {
-    match change {
-        Change::Up(endpoint) => Event::PeerUp { peer, endpoint },
-        Change::Moved(endpoint) => Event::EndpointChanged { peer, endpoint },
     }
 }

@@ -35,6 +35,7 @@ mod holder;
 mod inbound;
 mod outbound;
 mod path_mtu;
+mod peer_slot;
 mod raw;
 mod routes;
 mod status;
@@ -44,7 +45,7 @@ mod tun;
 mod udp;
 mod worker;
 
-pub use config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
+pub use config::{Config, MAX_DEFAULT_WORKERS, PeerConfig, PeerPath};
 pub use datagram::{DatagramKind, classify};
 pub use dataplane::Dataplane;
 pub use error::{PeerError, StartError};
@@ -56,4 +57,4 @@ pub use raw::can_open_raw_esp;
 pub use status::{PeerState, PeerStatus, Status, Totals};
 /// The words of SAs: suites, selectors, lifetimes.
 pub use twinmesh_esp as esp;
-pub use twinmesh_wireguard::{KeyError, PresharedKey, PrivateKey, PublicKey};
+pub use twinmesh_wireguard::{EndpointPolicy, KeyError, PresharedKey, PrivateKey, PublicKey};

@@ -17,7 +17,8 @@ use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
 use crate::guard::{Guard, Met};
 use crate::inbound::Events;
-use crate::table::{PeerSlot, Table};
+use crate::peer_slot::PeerSlot;
+use crate::table::Table;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
 
@@ -116,10 +117,13 @@ impl<'t, 'p> Pass<'t, 'p> {
 
     fn carry(&mut self, bytes: &[u8]) {
         let Some((packet, way)) = self.destination(bytes) else { return };
-        let Self { fragment, sends, held, ports, now, .. } = self;
+        let Self { fragment, news, sends, held, ports, now, .. } = self;
         match way {
             Way::WireGuard(slot) => match held.take(slot) {
-                Some(peer) => seal(peer, packet.bytes(), sends, *ports, *now),
+                Some(peer) => {
+                    seal(peer, packet.bytes(), sends, *ports, *now);
+                    news.extend(slot.needed(peer.has_session(), *now));
+                }
                 None => ports.counters.dropped(DropReason::PeerRemoved),
             },
             Way::Esp(tunnel) => esp_outbound::seal(tunnel, &packet, fragment, sends, *ports, *now),

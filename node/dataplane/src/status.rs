@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use twinmesh_wireguard::PublicKey;
 
+use crate::config::PeerPath;
+
 /// A picture of the data plane at one moment; counters run since its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -32,8 +34,10 @@ pub struct Totals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerStatus {
     pub public_key: PublicKey,
-    /// Where the newest authenticated packet came from.
+    /// Where its datagrams go: to where the newest authenticated one came from, or along its path.
     pub endpoint: Option<SocketAddr>,
+    /// Of a managed peer.
+    pub path: Option<PeerPath>,
     /// Age of the present session.
     pub last_handshake: Option<Duration>,
     /// Inner packets and bytes from and to this peer.

@@ -5,19 +5,12 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
-use parking_lot::Mutex;
 use rpds::HashTrieMapSync;
-use twinmesh_wireguard::{Peer, PeerIndex, PublicKey};
+use twinmesh_wireguard::{PeerIndex, PublicKey};
 
 use crate::esp_table::EspTable;
+use crate::peer_slot::PeerSlot;
 use crate::routes::Routes;
-
-/// A peer's place. Snapshots that still hold a removed peer find it empty: its traffic stops at once.
-pub(crate) struct PeerSlot {
-    pub(crate) key: PublicKey,
-    pub(crate) index: PeerIndex,
-    pub(crate) peer: Mutex<Option<Peer>>,
-}
 
 /// What workers look things up in. Clones share their contents; a change costs O(log n).
 #[derive(Clone)]

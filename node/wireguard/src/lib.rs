@@ -34,6 +34,6 @@ pub use device::{Admission, Device, MAX_REPLY_LEN};
 pub use index::{IndexAllocator, IndexError, PeerIndex};
 pub use key::{KEY_LEN, KeyError, PresharedKey, PrivateKey, PublicKey};
 pub use output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
-pub use paths::MAX_CANDIDATES;
+pub use paths::{EndpointPolicy, MAX_CANDIDATES};
 pub use peer::{MIN_BUFFER_LEN, OVERHEAD, Peer, PeerSettings};
 pub use reason::DropReason;

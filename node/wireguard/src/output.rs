@@ -45,7 +45,10 @@ pub enum Opened<'b> {
 pub enum Change {
     /// A session stands where there was none.
     Up(SocketAddr),
+    /// The endpoint followed the peer there.
     Moved(SocketAddr),
+    /// A managed peer was heard from elsewhere than where its datagrams go, or none is chosen for them.
+    Heard(SocketAddr),
 }
 
 /// Life of the session.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::message::is_older_session;
+use crate::output::Change;
 
 /// Candidates beyond these are not tried.
 pub const MAX_CANDIDATES: usize = 8;
@@ -14,12 +15,25 @@ const ANSWER_TIME: Duration = Duration::from_millis(1500);
 /// everywhere anyway.
 const SUSPICION_TIME: Duration = Duration::from_mins(3);
 
+/// Who decides where a peer's datagrams go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EndpointPolicy {
+    /// They go where the newest authentic datagram came from, as WireGuard roams (whitepaper §2.1).
+    #[default]
+    Follow,
+    /// They go where [`crate::Peer::set_path`] says, and by the other rule only while it says nothing.
+    Managed,
+}
+
 /// Candidates and the confirmed endpoint of one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
+    policy: EndpointPolicy,
     candidates: Vec<SocketAddr>,
-    /// Source of the newest authentic datagram.
+    /// Source of the newest authentic datagram, or what was chosen.
     endpoint: Option<SocketAddr>,
+    /// The endpoint was chosen, and does not move by itself.
+    is_chosen: bool,
     /// Receiver index and counter of that datagram, if it carried data.
     newest: Option<(u32, u64)>,
     suspicion: Option<Suspicion>,
@@ -65,8 +79,25 @@ impl Paths {
         changed
     }
 
-    /// The path may have changed: watch it.
+    pub(crate) fn set_policy(&mut self, policy: EndpointPolicy) {
+        self.policy = policy;
+        self.is_chosen &= policy == EndpointPolicy::Managed;
+    }
+
+    /// Moves a managed peer's endpoint there, to stay; with `None` it stays where it is until the peer is heard.
+    pub(crate) fn choose(&mut self, path: Option<SocketAddr>) {
+        if self.policy == EndpointPolicy::Managed {
+            self.is_chosen = path.is_some();
+            self.endpoint = path.or(self.endpoint);
+            self.suspicion = None;
+        }
+    }
+
+    /// The path may have changed: watch it, unless somebody else does.
     pub(crate) fn suspect(&mut self, now: Instant) {
+        if self.is_chosen {
+            return;
+        }
         self.suspicion = Some(Suspicion { since: now, unanswered: None });
     }
 
@@ -76,9 +107,8 @@ impl Paths {
         }
     }
 
-    /// An authentic datagram came from `from`; true if the endpoint moved there. Data older than the newest
-    /// moves nothing: it left before the peer did.
-    pub(crate) fn heard(&mut self, from: SocketAddr, data: Option<(u32, u64)>) -> bool {
+    /// An authentic datagram came from `from`. Data older than the newest is no news: it left before the peer moved.
+    pub(crate) fn heard(&mut self, from: SocketAddr, data: Option<(u32, u64)>) -> Option<Change> {
         if let Some(suspicion) = &mut self.suspicion {
             suspicion.unanswered = None;
         }
@@ -86,12 +116,23 @@ impl Paths {
             && (is_older_session(receiver, newest_receiver)
                 || (receiver == newest_receiver && counter < newest_counter))
         {
-            return false;
+            return None;
         }
         if data.is_some() {
             self.newest = data;
         }
-        self.endpoint.replace(from) != Some(from)
+        match self.policy {
+            EndpointPolicy::Follow => {
+                (self.endpoint.replace(from) != Some(from)).then_some(Change::Moved(from))
+            }
+            EndpointPolicy::Managed if self.is_chosen => {
+                (self.endpoint != Some(from)).then_some(Change::Heard(from))
+            }
+            EndpointPolicy::Managed => {
+                self.endpoint = Some(from);
+                Some(Change::Heard(from))
+            }
+        }
     }
 
     /// The tunnel begins anew, and its counters with it.
@@ -125,8 +166,8 @@ mod tests {
         assert!(paths.is_empty());
         assert!(paths.set_candidates(&[address(1), address(2), address(1)], now));
         assert!(!paths.set_candidates(&[address(1), address(2)], now));
-        assert!(paths.heard(address(2), None));
-        assert!(!paths.heard(address(2), None));
+        assert_eq!(paths.heard(address(2), None), Some(Change::Moved(address(2))));
+        assert_eq!(paths.heard(address(2), None), None);
         assert_eq!(paths.targets().collect::<Vec<_>>(), [address(2), address(1)]);
         let many: Vec<_> = (1..100).map(address).collect();
         paths.set_candidates(&many, now);
@@ -136,12 +177,38 @@ mod tests {
     #[test]
     fn a_late_packet_does_not_move_the_endpoint_back() {
         let mut paths = Paths::default();
-        assert!(paths.heard(address(1), Some((7, 10))));
-        assert!(paths.heard(address(2), Some((7, 12))));
-        assert!(!paths.heard(address(1), Some((7, 11))));
+        assert!(paths.heard(address(1), Some((7, 10))).is_some());
+        assert!(paths.heard(address(2), Some((7, 12))).is_some());
+        assert_eq!(paths.heard(address(1), Some((7, 11))), None);
         assert_eq!(paths.endpoint(), Some(address(2)));
-        assert!(paths.heard(address(3), Some((8, 0))));
-        assert!(!paths.heard(address(2), Some((7, 13))));
+        assert!(paths.heard(address(3), Some((8, 0))).is_some());
+        assert_eq!(paths.heard(address(2), Some((7, 13))), None);
+    }
+
+    #[test]
+    fn a_managed_peer_stays_where_it_was_put_and_is_only_told_of() {
+        let now = Instant::now();
+        let mut paths = Paths::default();
+        paths.choose(Some(address(9)));
+        assert_eq!(paths.endpoint(), None, "the one that follows is not put anywhere");
+        paths.set_policy(EndpointPolicy::Managed);
+        assert_eq!(paths.heard(address(1), None), Some(Change::Heard(address(1))));
+        assert_eq!(paths.endpoint(), Some(address(1)), "the first packets must go somewhere");
+        paths.choose(Some(address(2)));
+        assert_eq!(paths.heard(address(1), Some((7, 10))), Some(Change::Heard(address(1))));
+        assert_eq!(paths.heard(address(2), Some((7, 11))), None);
+        assert_eq!(paths.heard(address(1), Some((7, 10))), None, "late");
+        assert_eq!(paths.endpoint(), Some(address(2)));
+        paths.set_candidates(&[address(3)], now);
+        paths.sent_data(now);
+        assert!(!paths.is_lost(now + SUSPICION_TIME), "whoever put it there watches it");
+        paths.choose(None);
+        assert_eq!(paths.endpoint(), Some(address(2)));
+        assert_eq!(paths.heard(address(4), Some((7, 12))), Some(Change::Heard(address(4))));
+        assert_eq!(paths.endpoint(), Some(address(4)));
+        paths.choose(Some(address(2)));
+        paths.set_policy(EndpointPolicy::Follow);
+        assert_eq!(paths.heard(address(5), None), Some(Change::Moved(address(5))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::index::PeerIndex;
 use crate::key::{PresharedKey, PublicKey};
 use crate::message::{data_header, is_older_session, receiver_of_response};
 use crate::output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
-use crate::paths::Paths;
+use crate::paths::{EndpointPolicy, Paths};
 use crate::reason::DropReason;
 
 /// Bytes that sealing adds to an inner packet.
@@ -50,6 +50,7 @@ pub struct PeerSettings {
     pub preshared_key: Option<PresharedKey>,
     /// Best first; [`crate::MAX_CANDIDATES`] are used.
     pub candidates: Vec<SocketAddr>,
+    pub endpoint: EndpointPolicy,
     pub keepalive: Option<Duration>,
 }
 
@@ -95,6 +96,7 @@ impl Peer {
         now: Instant,
     ) -> Self {
         let mut paths = Paths::default();
+        paths.set_policy(settings.endpoint);
         paths.set_candidates(&settings.candidates, now);
         Self {
             public_key,
@@ -121,6 +123,7 @@ impl Peer {
     /// a new handshake.
     pub fn update(&mut self, device: &Device, settings: PeerSettings, now: Instant) {
         self.keepalive = settings.keepalive;
+        self.paths.set_policy(settings.endpoint);
         if self.preshared_key != settings.preshared_key {
             self.preshared_key = settings.preshared_key;
             self.tunnel = tunnel(device, self.public_key, self.preshared_key.as_ref(), self.index);
@@ -137,6 +140,13 @@ impl Peer {
             attempt.since = now;
             attempt.last_sent = now.checked_sub(SEARCH_INTERVAL).unwrap_or(now);
         }
+    }
+
+    /// Sends to this address from now on, whatever is heard from elsewhere; with `None`, to wherever the peer is heard
+    /// from. Handshakes without a session still go to all addresses. Nothing to a peer that is not
+    /// [`EndpointPolicy::Managed`].
+    pub fn set_path(&mut self, path: Option<SocketAddr>) {
+        self.paths.choose(path);
     }
 
     /// Seals an inner packet of at most `out.len()` − [`OVERHEAD`] bytes.
@@ -306,6 +316,11 @@ impl Peer {
         self.sent
     }
 
+    /// Packets need not wait for a handshake.
+    pub fn has_session(&self) -> bool {
+        self.tunnel.time_since_last_handshake().is_some()
+    }
+
     pub fn state(&self, now: Instant) -> PeerState {
         if self.is_up(now) {
             PeerState::Up
@@ -314,10 +329,6 @@ impl Peer {
         } else {
             PeerState::Idle
         }
-    }
-
-    fn has_session(&self) -> bool {
-        self.tunnel.time_since_last_handshake().is_some()
     }
 
     fn is_up(&self, now: Instant) -> bool {
@@ -337,7 +348,7 @@ impl Peer {
             return self.confirmed(receiver, from, data, now);
         }
         // Before there is a session, the endpoint is news only together with it.
-        (self.paths.heard(from, data) && self.is_up(now)).then_some(Change::Moved(from))
+        self.paths.heard(from, data).filter(|_| self.is_up(now))
     }
 
     /// The first authentic message under a new session: the response to our initiation, or the initiator's
@@ -355,8 +366,8 @@ impl Peer {
         self.is_initiator = data.is_none();
         self.attempt = None;
         self.exhausted = false;
-        let moved = self.paths.heard(from, data);
-        if was_up { moved.then_some(Change::Moved(from)) } else { Some(Change::Up(from)) }
+        let change = self.paths.heard(from, data);
+        if was_up { change } else { Some(Change::Up(from)) }
     }
 
     /// A datagram that `boringtun`'s timers made: an initiation or a keepalive.

@@ -10,7 +10,7 @@ mod support;
 use std::time::Duration;
 
 use support::{World, address, packet};
-use twinmesh_wireguard::{Change, PeerSettings, PeerState};
+use twinmesh_wireguard::{Change, EndpointPolicy, PeerSettings, PeerState};
 
 const INITIATION: u8 = 1;
 const TICK: Duration = Duration::from_millis(100);
@@ -19,6 +19,7 @@ fn settings(candidates: &[u8], keepalive: Option<u64>) -> PeerSettings {
     PeerSettings {
         preshared_key: None,
         candidates: candidates.iter().copied().map(address).collect(),
+        endpoint: EndpointPolicy::Follow,
         keepalive: keepalive.map(Duration::from_secs),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use support::{Seen, World, address, packet};
-use twinmesh_wireguard::{Change, DropReason, PeerSettings, PeerState, PresharedKey};
+use twinmesh_wireguard::{Change, DropReason, EndpointPolicy, PeerSettings, PeerState, PresharedKey};
 
 #[test]
 fn packets_that_waited_for_the_handshake_arrive_in_order() {
@@ -89,6 +89,39 @@ fn the_endpoint_follows_the_peer() {
 }
 
 #[test]
+fn a_managed_peer_meets_at_all_candidates_and_then_keeps_to_its_path() {
+    let managed = |at: &[u8]| PeerSettings {
+        candidates: at.iter().copied().map(address).collect(),
+        endpoint: EndpointPolicy::Managed,
+        ..PeerSettings::default()
+    };
+    let mut world = World::with(managed(&[7, 2]), managed(&[]));
+    world.a.peer.set_path(Some(address(8)));
+    world.a.seal(&packet(0), world.now);
+    let tried: Vec<_> = world.a.outbox.iter().map(|copy| copy.to).collect();
+    assert_eq!(tried, [address(8), address(7), address(2)], "no session: everywhere");
+    assert_eq!(
+        world.deliver().1,
+        [] as [Vec<u8>; 0],
+        "the session's first data went to the path, which is dead"
+    );
+    assert_eq!(world.a.changes, [Change::Up(address(2))]);
+    world.a.peer.set_path(Some(address(2)));
+    world.a.seal(&packet(1), world.now);
+    assert_eq!(world.deliver().1, [packet(1)]);
+
+    world.b.peer.set_path(Some(address(1)));
+    world.b.changes.clear();
+    world.a.address = address(30);
+    world.a.seal(&packet(2), world.now);
+    assert_eq!(world.deliver().1, [packet(2)]);
+    assert_eq!(
+        (&world.b.changes[..], world.b.peer.endpoint()),
+        (&[Change::Heard(address(30))][..], Some(address(1)))
+    );
+}
+
+#[test]
 fn a_replayed_packet_from_elsewhere_neither_passes_nor_moves_the_endpoint() {
     let mut world = World::up();
     world.a.seal(&packet(1), world.now);
@@ -147,6 +180,7 @@ fn keys_that_differ_give_no_session() {
     let with = |key: Option<u8>, at| PeerSettings {
         preshared_key: key.map(|byte| PresharedKey::from_bytes([byte; 32])),
         candidates: vec![address(at)],
+        endpoint: EndpointPolicy::Follow,
         keepalive: None,
     };
     for (of_b, of_a, passes) in [(Some(1), Some(1), true), (Some(1), Some(2), false), (Some(1), None, false)]

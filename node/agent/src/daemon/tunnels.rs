@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use twinmesh_control::{EndpointKind, IdentityKey, NetworkMap, NodeId, Peer, Protocol};
-use twinmesh_dataplane::{PeerConfig, PublicKey};
+use twinmesh_dataplane::{EndpointPolicy, PeerConfig, PublicKey};
 
 /// Shorter than the life of a mapping in any NAT that people use (RFC 4787 asks for 2 minutes, many have 30 s).
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -48,6 +48,7 @@ impl Tunnel {
             public_key: self.key,
             preshared_key: None,
             endpoints: self.endpoints.clone(),
+            endpoint: EndpointPolicy::Follow,
             allowed_ips: self.allowed_ips.clone(),
             keepalive: self.keepalive,
         }

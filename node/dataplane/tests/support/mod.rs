@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use twinmesh_dataplane::{
-    Config, Dataplane, Event, PeerConfig, PeerStatus, PrivateKey, PublicKey, StartError,
+    Config, Dataplane, EndpointPolicy, Event, PeerConfig, PeerStatus, PrivateKey, PublicKey, StartError,
 };
 
 /// Long enough for a loaded machine, never waited out in a good run.
@@ -97,6 +97,7 @@ impl Node {
                 format!("100.64.0.{number}/32").parse().unwrap(),
                 format!("fd00:64::{number}/128").parse().unwrap(),
             ],
+            endpoint: EndpointPolicy::Follow,
             keepalive: None,
         }
     }

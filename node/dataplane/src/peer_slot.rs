@@ -1,0 +1,159 @@
+//! A peer's place in the table: its session, and the path that was chosen for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use twinmesh_wireguard::{EndpointPolicy, Peer, PeerIndex, PublicKey};
+
+use crate::config::PeerPath;
+use crate::event::Event;
+
+/// The agent hears at most so often that a peer was heard from elsewhere…
+const HEARD_INTERVAL: Duration = Duration::from_millis(200);
+/// …and that packets lack a path or a session.
+const NEEDED_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Snapshots that still hold a removed peer find its session gone: its traffic stops at once.
+pub(crate) struct PeerSlot {
+    pub(crate) key: PublicKey,
+    pub(crate) index: PeerIndex,
+    pub(crate) peer: Mutex<Option<Peer>>,
+    is_managed: AtomicBool,
+    path: ArcSwapOption<PeerPath>,
+    told: Mutex<Told>,
+}
+
+/// What the agent was told last, and when.
+#[derive(Default)]
+struct Told {
+    heard: Option<Instant>,
+    needed: Option<Instant>,
+}
+
+impl PeerSlot {
+    pub(crate) fn new(peer: Peer, policy: EndpointPolicy) -> Self {
+        Self {
+            key: peer.public_key(),
+            index: peer.index(),
+            peer: Mutex::new(Some(peer)),
+            is_managed: AtomicBool::new(policy == EndpointPolicy::Managed),
+            path: ArcSwapOption::empty(),
+            told: Mutex::default(),
+        }
+    }
+
+    /// A peer that is not managed has no path.
+    pub(crate) fn set_policy(&self, policy: EndpointPolicy) {
+        let is_managed = policy == EndpointPolicy::Managed;
+        self.is_managed.store(is_managed, Ordering::Relaxed);
+        if !is_managed {
+            self.path.store(None);
+        }
+    }
+
+    pub(crate) fn is_managed(&self) -> bool {
+        self.is_managed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn path(&self) -> Option<PeerPath> {
+        self.path.load().as_deref().copied()
+    }
+
+    /// Sends this way from now on, or with `None` to wherever the peer is heard from. False if others than the agent
+    /// decide that.
+    pub(crate) fn set_path(&self, path: Option<PeerPath>) -> bool {
+        if !self.is_managed() {
+            return false;
+        }
+        self.path.store(path.map(Arc::new));
+        if let Some(peer) = self.peer.lock().as_mut() {
+            peer.set_path(path.map(|path| path.remote));
+        }
+        true
+    }
+
+    /// An authentic datagram, newer than all before, came from there: what the agent is to know of it.
+    pub(crate) fn heard_from(&self, from: SocketAddr, now: Instant) -> Option<Event> {
+        if !self.is_managed() || self.path().is_some_and(|path| path.remote == from) {
+            return None;
+        }
+        is_due(&mut self.told.lock().heard, HEARD_INTERVAL, now)
+            .then_some(Event::Heard { peer: self.key, from })
+    }
+
+    /// A packet is to go to the peer, `ready` tells whether there is a session or an SA for it: what the agent is to
+    /// know of it.
+    pub(crate) fn needed(&self, ready: bool, now: Instant) -> Option<Event> {
+        if !self.is_managed() || (ready && self.path.load().is_some()) {
+            return None;
+        }
+        is_due(&mut self.told.lock().needed, NEEDED_INTERVAL, now).then_some(Event::Needed { peer: self.key })
+    }
+}
+
+fn is_due(last: &mut Option<Instant>, interval: Duration, now: Instant) -> bool {
+    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= interval);
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use twinmesh_wireguard::{Device, PeerSettings, PrivateKey};
+
+    use super::*;
+
+    fn slot(policy: EndpointPolicy, now: Instant) -> PeerSlot {
+        let [own, other] = [(); 2].map(|()| PrivateKey::generate().unwrap());
+        let settings = PeerSettings { endpoint: policy, ..PeerSettings::default() };
+        let index = PeerIndex::of_receiver(0x100);
+        PeerSlot::new(Peer::new(&Device::new(&own), other.public_key(), index, settings, now), policy)
+    }
+
+    fn path(last: u8) -> PeerPath {
+        PeerPath { remote: SocketAddr::from(([192, 0, 2, last], 4500)), mtu: 1500, relayed: false }
+    }
+
+    #[test]
+    fn the_agent_hears_of_other_addresses_than_the_path_but_not_of_each_packet() {
+        let start = Instant::now();
+        let slot = slot(EndpointPolicy::Managed, start);
+        assert!(slot.set_path(Some(path(1))));
+        let heard = |last, after| slot.heard_from(path(last).remote, start + Duration::from_millis(after));
+        assert_eq!(heard(1, 0), None);
+        assert_eq!(heard(2, 0), Some(Event::Heard { peer: slot.key, from: path(2).remote }));
+        assert_eq!(heard(3, 199), None);
+        assert!(heard(3, 200).is_some());
+    }
+
+    #[test]
+    fn the_agent_is_called_once_a_second_while_a_session_or_a_path_is_lacking() {
+        let start = Instant::now();
+        let slot = slot(EndpointPolicy::Managed, start);
+        let needed = |ready, after| slot.needed(ready, start + Duration::from_millis(after));
+        assert_eq!(needed(true, 0), Some(Event::Needed { peer: slot.key }), "no path");
+        assert!(slot.set_path(Some(path(1))));
+        assert_eq!(needed(false, 999), None);
+        assert!(needed(false, 1000).is_some(), "no session");
+        assert_eq!(needed(true, 2000), None);
+    }
+
+    #[test]
+    fn a_peer_that_is_followed_has_no_path_and_calls_nobody() {
+        let start = Instant::now();
+        let slot = slot(EndpointPolicy::Follow, start);
+        assert!(!slot.set_path(Some(path(1))));
+        assert_eq!((slot.path(), slot.needed(false, start)), (None, None));
+        assert_eq!(slot.heard_from(path(2).remote, start), None);
+        slot.set_policy(EndpointPolicy::Managed);
+        assert!(slot.set_path(Some(path(1))));
+        slot.set_policy(EndpointPolicy::Follow);
+        assert_eq!(slot.path(), None);
+    }
+}
