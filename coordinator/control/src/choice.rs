@@ -64,6 +64,10 @@ open_enum! {
         Throughput = "throughput",
         /// The policy asks for throughput, but one end has no AES instructions.
         NoAes = "no-aes",
+        /// The protocol that would be chosen failed between the two, and is avoided for a while.
+        Failed = "failed",
+        /// The chosen protocol failed between the two; nothing else is allowed, or nothing else works either.
+        FailedKept = "failed-kept",
         /// Nobody wishes otherwise.
         Default = "default",
     }

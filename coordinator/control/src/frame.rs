@@ -9,8 +9,8 @@ use serde_bytes::{ByteBuf, Bytes};
 
 use crate::message::Message;
 
-/// Largest frame from a node: reports with some hundred endpoints and tunnels.
-pub const MAX_NODE_FRAME: usize = 256 * 1024;
+/// Largest frame from a node: reports with some hundred endpoints and a thousand tunnels.
+pub const MAX_NODE_FRAME: usize = 1024 * 1024;
 
 /// Largest frame from a coordinator: a snapshot of about 50,000 peers.
 pub const MAX_COORDINATOR_FRAME: usize = 16 * 1024 * 1024;

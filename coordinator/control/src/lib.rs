@@ -27,22 +27,24 @@ mod relay;
 mod relay_tls;
 mod tls;
 mod token;
+mod tunnel;
 
 pub use choice::{FEATURE_AES, FEATURE_COMPLIANCE, FEATURE_ESP, Preference, Protocol, Reason, ReasonCode};
 pub use frame::{FrameError, FrameReader, MAX_COORDINATOR_FRAME, MAX_NODE_FRAME, decode, encode};
-pub use identifier::{NodeId, Revision};
+pub use identifier::{Generation, NodeId, Revision};
 pub use key::{Fingerprint, IdentityKey, IdentityKeyPair, KeyError, WireguardKey};
 pub use map::{
     Applied, Endpoint, EndpointKind, MapDelta, MapError, Network, NetworkMap, OwnNode, Peer, PeerKind,
 };
 pub use message::{
     Ack, CoordinatorMessage, Enrol, Hello, Leave, Message, NatBehaviour, NatClass, NatFiltering, NatReport,
-    NodeMessage, Refusal, RefusalCode, Report, Revoked, TunnelReport, Welcome,
+    NodeMessage, Refusal, RefusalCode, Report, Revoked, Welcome,
 };
 pub use relay::{RelayAccess, RelayPassword, RelayTransport, Relays};
 pub use relay_tls::{relay_client_config, relay_fingerprint};
 pub use tls::{PinnedCoordinator, TlsError, client_config, peer_identity, server_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
+pub use tunnel::{FailedProtocol, FailureCode, PathKind, PathReport, TunnelReport};
 
 /// Application protocol of the control channel (DESIGN §9).
 pub const ALPN: &[u8] = b"twinmesh/1";

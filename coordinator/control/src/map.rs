@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
-use crate::{IdentityKey, NodeId, Protocol, Reason, Revision, WireguardKey};
+use crate::{Generation, IdentityKey, NatReport, NodeId, Protocol, Reason, Revision, WireguardKey};
 
 open_enum! {
     /// How an endpoint was learnt.
@@ -16,8 +16,12 @@ open_enum! {
         Host = "host",
         /// The address that a STUN server saw.
         Reflexive = "reflexive",
+        /// What a router forwards on the node's request (PCP, NAT-PMP, UPnP).
+        Mapped = "mapped",
         /// Written down by a person.
         Configured = "configured",
+        /// The node's relayed transport address at a relay (RFC 8656); for whoever has one there too.
+        Relayed = "relayed",
     }
 }
 
@@ -58,12 +62,18 @@ pub struct Peer {
     /// Why that protocol.
     #[serde(default)]
     pub reasons: Vec<Reason>,
+    /// Of the choice that `protocol`, `compliance` and `reasons` tell; the peer is told the same one.
+    #[serde(default)]
+    pub generation: Generation,
     /// Overlay addresses, IPv4 first.
     pub addresses: Vec<IpAddr>,
     /// Inner sources and destinations that belong to the peer; its addresses are among them.
     pub allowed_ips: Vec<IpNet>,
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
+    /// What stands between the peer and the Internet, as it last said; for explanations.
+    #[serde(default)]
+    pub nat: NatReport,
     #[serde(default)]
     pub tags: Vec<String>,
 }

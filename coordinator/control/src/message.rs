@@ -1,14 +1,13 @@
 //! The messages of the control channel, one struct each.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::map::{Endpoint, MapDelta, NetworkMap};
 use crate::open_enum::open_enum;
 use crate::relay::Relays;
-use crate::{NodeId, Preference, Protocol, Revision, TokenSecret, WireguardKey};
+use crate::{NodeId, Preference, Revision, TokenSecret, TunnelReport, WireguardKey};
 
 /// A message that can be framed: its kind on the wire and its body.
 ///
@@ -175,21 +174,6 @@ open_enum! {
         AddressDependent = "address-dependent",
         AddressAndPortDependent = "address-and-port-dependent",
     }
-}
-
-/// State of one tunnel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TunnelReport {
-    pub peer: NodeId,
-    #[serde(default)]
-    pub protocol: Protocol,
-    /// Where the peer's authenticated packets come from.
-    pub endpoint: Option<SocketAddr>,
-    /// Seconds since the last handshake.
-    pub handshake_age: Option<u64>,
-    /// Bytes of inner packets.
-    pub received: u64,
-    pub sent: u64,
 }
 
 /// The node has applied the map of that revision.

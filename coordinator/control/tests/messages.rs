@@ -9,10 +9,11 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use twinmesh_control::{
-    Ack, CoordinatorMessage, Endpoint, EndpointKind, Enrol, Fingerprint, FrameError, FrameReader, Hello,
-    IdentityKey, JoinToken, MAX_NODE_FRAME, MapDelta, NatBehaviour, NatClass, NatFiltering, NatReport,
-    Network, NetworkMap, NodeId, NodeMessage, OwnNode, Peer, PeerKind, Preference, Protocol, Reason, Refusal,
-    RelayAccess, RelayPassword, Relays, Report, Revision, TunnelReport, WireguardKey, decode, encode,
+    Ack, CoordinatorMessage, Endpoint, EndpointKind, Enrol, FailedProtocol, FailureCode, Fingerprint,
+    FrameError, FrameReader, Generation, Hello, IdentityKey, JoinToken, MAX_NODE_FRAME, MapDelta,
+    NatBehaviour, NatClass, NatFiltering, NatReport, Network, NetworkMap, NodeId, NodeMessage, OwnNode,
+    PathKind, PathReport, Peer, PeerKind, Preference, Protocol, Reason, Refusal, RelayAccess, RelayPassword,
+    Relays, Report, Revision, TunnelReport, WireguardKey, decode, encode,
 };
 
 fn key() -> impl Strategy<Value = WireguardKey> {
@@ -25,7 +26,7 @@ fn socket_address() -> impl Strategy<Value = SocketAddr> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    (socket_address(), "host|reflexive|configured|relayed")
+    (socket_address(), "host|reflexive|mapped|configured|relayed|telepathic")
         .prop_map(|(address, kind)| Endpoint { address, kind: EndpointKind::from(kind) })
 }
 
@@ -47,8 +48,10 @@ fn peer() -> impl Strategy<Value = Peer> {
                 .map(|code| Reason { code: code.into(), text: "so it is".to_owned() })
                 .collect(),
             allowed_ips: addresses.iter().copied().map(Into::into).collect(),
+            generation: Generation(id),
             addresses,
             endpoints,
+            nat: nat(id),
             tags: vec!["web".to_owned()],
         },
     )
@@ -60,6 +63,17 @@ fn preference() -> impl Strategy<Value = Preference> {
 
 fn features() -> impl Strategy<Value = BTreeSet<String>> {
     btree_set("[a-z]{1,8}", 0..3)
+}
+
+fn nat(number: u64) -> NatReport {
+    let behaviour = NatBehaviour {
+        class: NatClass::from(
+            if number.is_multiple_of(2) { "udp-blocked" } else { "of-tomorrow" }.to_owned(),
+        ),
+        filtering: number.is_multiple_of(3).then_some(NatFiltering::AddressDependent),
+        hairpin: number.is_multiple_of(5).then_some(true),
+    };
+    NatReport { ipv4: (!number.is_multiple_of(7)).then_some(behaviour), ipv6: None }
 }
 
 fn node_message() -> impl Strategy<Value = NodeMessage> {
@@ -91,20 +105,33 @@ fn node_message() -> impl Strategy<Value = NodeMessage> {
     );
     let report = (vec(endpoint(), 0..5), any::<u64>(), option::of(socket_address())).prop_map(
         |(endpoints, number, endpoint)| {
+            let failed = FailedProtocol {
+                protocol: Protocol::Wireguard,
+                generation: Generation(number),
+                code: FailureCode::from(
+                    if number.is_multiple_of(2) { "no-handshake" } else { "of-tomorrow" }.to_owned(),
+                ),
+                text: "192.0.2.1 does not answer".to_owned(),
+            };
+            let path = endpoint.map(|remote| PathReport {
+                relayed: number.is_multiple_of(2),
+                remote,
+                kind: PathKind::PeerReflexive,
+                rtt_us: number.is_multiple_of(3).then_some(number),
+                mtu: number.is_multiple_of(5).then_some(1280),
+            });
             let tunnel = TunnelReport {
                 peer: NodeId(number),
                 protocol: Protocol::Esp,
+                generation: Generation(number),
                 endpoint,
+                path,
+                failed: number.is_multiple_of(3).then_some(failed).into_iter().collect(),
                 handshake_age: Some(number),
                 received: number,
                 sent: 0,
             };
-            let behaviour = NatBehaviour {
-                class: NatClass::from(if number % 2 == 0 { "udp-blocked" } else { "of-tomorrow" }.to_owned()),
-                filtering: (number % 3 == 0).then_some(NatFiltering::AddressDependent),
-                hairpin: (number % 5 == 0).then_some(true),
-            };
-            let nat = NatReport { ipv4: (number % 7 > 0).then_some(behaviour), ipv6: None };
+            let nat = nat(number);
             NodeMessage::Report(Report { endpoints, tunnels: vec![tunnel], nat })
         },
     );
@@ -274,6 +301,54 @@ fn an_older_node_wishes_for_nothing_and_an_older_coordinator_means_wireguard() {
     let Ok(CoordinatorMessage::Delta(delta)) = decode(&frame("delta", &delta)) else { panic!("no delta") };
     let peer = &delta.changed[0];
     assert_eq!((&peer.identity, &peer.protocol, peer.reasons.len()), (&None, &Protocol::Wireguard, 0));
+    assert_eq!((peer.generation, &peer.nat), (Generation(0), &NatReport::default()));
+
+    let tunnel = map_of(&[
+        ("peer", 2.into()),
+        ("endpoint", ciborium::Value::Null),
+        ("handshake_age", ciborium::Value::Null),
+        ("received", 0.into()),
+        ("sent", 0.into()),
+    ]);
+    let report = map_of(&[
+        ("endpoints", ciborium::Value::Array(vec![])),
+        ("tunnels", ciborium::Value::Array(vec![tunnel])),
+    ]);
+    let Ok(NodeMessage::Report(report)) = decode(&frame("report", &report)) else { panic!("no report") };
+    let tunnel = &report.tunnels[0];
+    assert_eq!((tunnel.generation, &tunnel.path, tunnel.failed.len()), (Generation(0), &None, 0));
+}
+
+#[test]
+fn a_report_of_a_thousand_tunnels_with_all_there_is_to_say_fits_a_frame() {
+    let failed = |protocol| FailedProtocol {
+        protocol,
+        generation: Generation(u64::MAX),
+        code: FailureCode::NotUpInTime,
+        text: "x".repeat(200),
+    };
+    let remote = SocketAddr::from(([0xffff; 8], 65_535));
+    let tunnel = TunnelReport {
+        peer: NodeId(u64::MAX),
+        protocol: Protocol::Wireguard,
+        generation: Generation(u64::MAX),
+        endpoint: Some(remote),
+        path: Some(PathReport {
+            relayed: true,
+            remote,
+            kind: PathKind::PeerReflexive,
+            rtt_us: Some(u64::MAX),
+            mtu: Some(u16::MAX),
+        }),
+        failed: vec![failed(Protocol::Wireguard), failed(Protocol::Esp)],
+        handshake_age: Some(u64::MAX),
+        received: u64::MAX,
+        sent: u64::MAX,
+    };
+    let report = Report { tunnels: vec![tunnel; 1000], ..Report::default() };
+    let mut reader = FrameReader::default();
+    reader.push(&encode(&NodeMessage::Report(report.clone())));
+    assert_eq!(reader.next_message(), Ok(Some(NodeMessage::Report(report))));
 }
 
 #[test]

@@ -45,10 +45,12 @@ fn is_usable(endpoint: &Endpoint) -> bool {
 
 fn rank(kind: &EndpointKind) -> u8 {
     match kind {
-        EndpointKind::Configured => 0,
-        EndpointKind::Reflexive => 1,
-        EndpointKind::Host => 2,
-        EndpointKind::Other(_) => 3,
+        // The one place that is always reached, and few.
+        EndpointKind::Configured | EndpointKind::Relayed => 0,
+        EndpointKind::Mapped => 1,
+        EndpointKind::Reflexive => 2,
+        EndpointKind::Host => 3,
+        EndpointKind::Other(_) => 4,
     }
 }
 

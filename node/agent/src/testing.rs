@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use twinmesh_control::{
-    Endpoint, EndpointKind, IdentityKey, Network, NetworkMap, NodeId, OwnNode, Peer, PeerKind, Protocol,
-    Revision, WireguardKey,
+    Endpoint, EndpointKind, Generation, IdentityKey, NatReport, Network, NetworkMap, NodeId, OwnNode, Peer,
+    PeerKind, Protocol, Revision, WireguardKey,
 };
 
 /// An agent with addresses and a key made from its number.
@@ -18,6 +18,7 @@ pub(crate) fn peer(number: u8) -> Peer {
         protocol: Protocol::Wireguard,
         compliance: false,
         reasons: Vec::new(),
+        generation: Generation(0),
         addresses: vec![
             format!("100.64.0.{number}").parse().unwrap(),
             format!("fd00:64::{number}").parse().unwrap(),
@@ -30,6 +31,7 @@ pub(crate) fn peer(number: u8) -> Peer {
             address: format!("192.0.2.{number}:4500").parse().unwrap(),
             kind: EndpointKind::Host,
         }],
+        nat: NatReport::default(),
         tags: Vec::new(),
     }
 }

@@ -16,7 +16,8 @@ mod policies;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use twinmesh_control::{
-    IdentityKey, MapDelta, Network, NetworkMap, NodeId, OwnNode, Peer, Protocol, Revision,
+    Generation, IdentityKey, MapDelta, NatReport, Network, NetworkMap, NodeId, OwnNode, Peer, Protocol,
+    Revision,
 };
 
 pub use addresses::{host_prefixes, overlay_addresses, random_ula};
@@ -252,9 +253,11 @@ impl NetworkState {
             protocol,
             compliance,
             reasons,
+            generation: Generation::default(),
             addresses: overlay_addresses(&self.network, record.host).to_vec(),
             allowed_ips: if withheld { Vec::new() } else { allowed_ips.collect() },
             endpoints: if withheld { Vec::new() } else { record.endpoints.clone() },
+            nat: NatReport::default(),
             tags: record.tags.clone(),
         }
     }

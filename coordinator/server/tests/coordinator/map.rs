@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use twinmesh_control::{
-    CoordinatorMessage, EndpointKind, Leave, NodeId, NodeMessage, Protocol, RefusalCode, Report,
+    CoordinatorMessage, EndpointKind, Generation, Leave, NodeId, NodeMessage, Protocol, RefusalCode, Report,
     TunnelReport, WireguardKey,
 };
 
@@ -181,7 +181,10 @@ async fn tunnels_that_a_node_reports_are_shown_while_it_is_connected() {
     let tunnel = TunnelReport {
         peer: NodeId(7),
         protocol: Protocol::Esp,
+        generation: Generation(0),
         endpoint: None,
+        path: None,
+        failed: Vec::new(),
         handshake_age: Some(3),
         received: 5,
         sent: 8,

@@ -6,7 +6,9 @@ use std::io::Write as _;
 use serde_json::json;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use twinmesh_control::{Endpoint, EndpointKind, Protocol, RefusalCode, Report, TunnelReport, WireguardKey};
+use twinmesh_control::{
+    Endpoint, EndpointKind, Generation, Protocol, RefusalCode, Report, TunnelReport, WireguardKey,
+};
 use twinmesh_coordinator::store::{Store, StoreError};
 
 use crate::support::{Hub, Node, Program, until};
@@ -56,7 +58,10 @@ async fn endpoints_that_could_not_be_stored_reach_peers_once_they_can() {
     let tunnel = TunnelReport {
         peer: alpha.id,
         protocol: Protocol::Wireguard,
+        generation: Generation(0),
         endpoint: None,
+        path: None,
+        failed: Vec::new(),
         handshake_age: None,
         received: 0,
         sent: 0,

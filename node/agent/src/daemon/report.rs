@@ -39,14 +39,19 @@ impl Agent {
 fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>, nodes: Vec<NodeTunnel>) -> Vec<TunnelReport> {
     let ids: HashMap<PublicKey, _> =
         map.peers.values().map(|peer| (PublicKey(peer.wireguard_key.0), peer.id)).collect();
+    let generation = |id| map.peers.get(&id).map(|peer| peer.generation).unwrap_or_default();
     let mut tunnels: Vec<TunnelReport> = peers
         .into_iter()
         .filter(|peer| peer.last_handshake.is_some())
         .filter_map(|peer| {
+            let id = *ids.get(&peer.public_key)?;
             Some(TunnelReport {
-                peer: *ids.get(&peer.public_key)?,
+                peer: id,
                 protocol: Protocol::Wireguard,
+                generation: generation(id),
                 endpoint: peer.endpoint,
+                path: None,
+                failed: Vec::new(),
                 handshake_age: peer.last_handshake.map(|age| age.as_secs()),
                 received: peer.rx_bytes,
                 sent: peer.tx_bytes,
@@ -56,7 +61,10 @@ fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>, nodes: Vec<NodeTunnel>) -> 
     tunnels.extend(nodes.into_iter().filter(|node| node.handshake.is_some()).map(|node| TunnelReport {
         peer: node.peer,
         protocol: Protocol::Esp,
+        generation: generation(node.peer),
         endpoint: node.endpoint,
+        path: None,
+        failed: Vec::new(),
         handshake_age: node.handshake.map(|age| age.as_secs()),
         received: node.traffic.rx_bytes,
         sent: node.traffic.tx_bytes,

@@ -66,8 +66,9 @@ pub(super) fn usable_endpoints(peer: &Peer, map: &NetworkMap, here: &Surrounding
     };
     let rank = |kind: &EndpointKind| match kind {
         EndpointKind::Configured => 0,
-        EndpointKind::Reflexive => 1,
+        EndpointKind::Reflexive | EndpointKind::Mapped => 1,
         EndpointKind::Host | EndpointKind::Other(_) => 2,
+        EndpointKind::Relayed => 3,
     };
     let mut endpoints: Vec<_> = peer.endpoints.iter().filter(|endpoint| usable(&endpoint.address)).collect();
     endpoints.sort_by_key(|endpoint| rank(&endpoint.kind));

@@ -10,9 +10,9 @@ use stun_types::attribute::XorMappedAddress;
 use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
 use tokio::sync::{mpsc, oneshot};
 use twinmesh_control::{
-    CoordinatorMessage, FrameReader, IdentityKey, IdentityKeyPair, JoinToken, MapDelta, Network, NetworkMap,
-    NodeId, NodeMessage, OwnNode, Peer, PeerKind, Protocol, Refusal, RefusalCode, Report, Revision, Revoked,
-    Welcome, WireguardKey, encode, peer_identity, server_config,
+    CoordinatorMessage, FrameReader, Generation, IdentityKey, IdentityKeyPair, JoinToken, MapDelta,
+    NatReport, Network, NetworkMap, NodeId, NodeMessage, OwnNode, Peer, PeerKind, Protocol, Refusal,
+    RefusalCode, Report, Revision, Revoked, Welcome, WireguardKey, encode, peer_identity, server_config,
 };
 
 use super::Lan;
@@ -148,9 +148,11 @@ impl Members {
             protocol: Protocol::Wireguard,
             compliance: false,
             reasons: Vec::new(),
+            generation: Generation(0),
             allowed_ips: addresses.iter().copied().map(Into::into).collect(),
             addresses,
             endpoints: Vec::new(),
+            nat: NatReport::default(),
             tags: Vec::new(),
         };
         self.all.push(Member { identity, peer, removed: false, connection: None });

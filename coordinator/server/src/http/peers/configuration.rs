@@ -105,17 +105,21 @@ fn find_agent(app: &App, name: &str) -> Result<NodeRecord, Problem> {
     Ok(node)
 }
 
-/// What an administrator configured, else what others see, else the node's own; IPv4 first, which more
+/// What an administrator configured, else what a router forwards, else what others see, else the node's own; IPv4 first, which more
 /// networks have.
 fn best_endpoint(endpoints: &[Endpoint]) -> Option<SocketAddr> {
-    let rank = |endpoint: &&Endpoint| {
+    let rank = |endpoint: &Endpoint| {
         let kind = match endpoint.kind {
             EndpointKind::Configured => 0,
-            EndpointKind::Reflexive => 1,
-            EndpointKind::Host => 2,
-            EndpointKind::Other(_) => 3,
+            EndpointKind::Mapped => 1,
+            EndpointKind::Reflexive => 2,
+            EndpointKind::Host => 3,
+            EndpointKind::Other(_) => 4,
+            // Only nodes with a relayed address of their own get through to it.
+            EndpointKind::Relayed => return None,
         };
-        (kind, endpoint.address.is_ipv6())
+        Some((kind, endpoint.address.is_ipv6()))
     };
-    endpoints.iter().min_by_key(rank).map(|endpoint| endpoint.address)
+    let ranked = endpoints.iter().filter_map(|endpoint| Some((rank(endpoint)?, endpoint.address)));
+    ranked.min().map(|(_, address)| address)
 }
