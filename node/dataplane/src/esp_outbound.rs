@@ -5,12 +5,12 @@ use std::time::Instant;
 use twinmesh_esp::{Action, Flow, Mode, Spd, outer_fields};
 use twinmesh_packet::{Fragments, IcmpError, IpPacket};
 
-use crate::batch::SendBatch;
 use crate::counters::DropReason;
 use crate::esp_config::{Encapsulation, EspPath};
 use crate::esp_table::Protection;
 use crate::esp_tunnel::EspTunnel;
 use crate::outbound::{Ports, answer};
+use crate::send_batch::SendBatch;
 
 /// What the policies say of a packet; nothing of one that has no flow, which then goes by its route.
 pub(crate) fn policy<'t>(

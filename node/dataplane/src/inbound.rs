@@ -12,7 +12,7 @@ use twinmesh_wireguard::{
     Admission, Change, Device, DropReason as WireGuardDrop, MAX_REPLY_LEN, Opened, Peer,
 };
 
-use crate::batch::{InnerBatch, SendBatch};
+use crate::batch::InnerBatch;
 use crate::counters::DropReason;
 use crate::datagram::{DatagramKind, classify};
 use crate::esp_inbound::{self, Arrival};
@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::outbound::{Held, Ports, commit};
 use crate::peer_slot::PeerSlot;
 use crate::raw::RawSocket;
+use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::udp;
 

@@ -38,6 +38,7 @@ mod path_mtu;
 mod peer_slot;
 mod raw;
 mod routes;
+mod send_batch;
 mod status;
 mod sys;
 mod table;

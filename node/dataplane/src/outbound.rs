@@ -9,7 +9,7 @@ use twinmesh_esp::{Action, Flow};
 use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, write_error};
 use twinmesh_wireguard::{Destination, Peer, Sealed, Transmit};
 
-use crate::batch::{PacketBatch, SendBatch};
+use crate::batch::PacketBatch;
 use crate::counters::{Counters, DropReason};
 use crate::esp_outbound;
 use crate::esp_table::Protection;
@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::guard::{Guard, Met};
 use crate::inbound::Events;
 use crate::peer_slot::PeerSlot;
+use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;

@@ -12,11 +12,11 @@ use mio::{Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use twinmesh_wireguard::Device;
 
-use crate::batch::SendBatch;
 use crate::counters::{Counters, DropReason};
 use crate::inbound::{Events, Inbound};
 use crate::outbound::{Outbound, Ports};
 use crate::raw::{RawSocket, RawSockets};
+use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
