@@ -4,6 +4,7 @@
 mod paths;
 
 use std::collections::HashMap;
+use std::io;
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,8 +25,10 @@ use crate::esp_config::{EspConfig, EspError, EspPath};
 use crate::guard::GuardConfig;
 use crate::path_mtu;
 use crate::peer_slot::PeerSlot;
+use crate::relays::Relays;
 use crate::sys::Message;
 use crate::table::Table;
+use crate::turn::{HEADROOM, TAILROOM};
 use crate::udp::UdpPort;
 use crate::worker::Shared;
 
@@ -92,7 +95,7 @@ impl Control {
         peers.allow(&slot, &config.allowed_ips);
         self.shared.table.store(Arc::new(peers.table.clone()));
         drop(peers);
-        self.port.act_on(&slot, |peer, out| peer.tick(out, now));
+        self.port.act_on(&slot, &self.shared.table.load().relays, |peer, out| peer.tick(out, now));
         Ok(())
     }
 
@@ -157,17 +160,14 @@ impl Control {
 
     pub(crate) fn network_changed(&self) {
         let now = Instant::now();
-        for slot in self.shared.table.load().peers() {
-            self.port.act_on(slot, |peer, out| peer.network_changed(out, now));
+        let table = self.shared.table.load();
+        for slot in table.peers() {
+            self.port.act_on(slot, &table.relays, |peer, out| peer.network_changed(out, now));
         }
     }
 
-    pub(crate) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> std::io::Result<()> {
-        let address =
-            self.port.udp.address(to).ok_or_else(|| {
-                std::io::Error::new(std::io::ErrorKind::Unsupported, "this node has no IPv6")
-            })?;
-        self.port.udp.send(&iter::once(Message { to: &address, from, datagram, traffic_class: 0 }), &mut 0)
+    pub(crate) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        self.port.send(&self.shared.table.load().relays, from, to, datagram)
     }
 
     fn look_at_paths(&self, table: &Table, now: Instant) {
@@ -194,7 +194,7 @@ impl Control {
             self.shared.device.tick();
             let table = self.shared.table.load();
             for slot in table.peers() {
-                self.port.act_on(slot, |peer, out| peer.tick(out, now));
+                self.port.act_on(slot, &table.relays, |peer, out| peer.tick(out, now));
             }
             if now >= next_paths {
                 next_paths = now + PATHS_INTERVAL;
@@ -224,26 +224,51 @@ impl Port {
     fn act_on(
         &self,
         slot: &PeerSlot,
+        relays: &Relays,
         act: impl for<'b> FnOnce(&mut Peer, &'b mut [u8]) -> Option<Transmit<'b>>,
     ) {
         let mut out = [0; MIN_BUFFER_LEN];
         let mut guard = slot.peer.lock();
         let Some(peer) = guard.as_mut() else { return };
         let Some(Transmit { to, datagram }) = act(peer, &mut out) else { return };
+        let send = |to| {
+            if let Err(error) = self.send(relays, None, to, datagram) {
+                tracing::debug!(%to, %error, "a handshake or keepalive was not sent");
+            }
+        };
         match to {
-            Destination::Endpoint(endpoint) => self.send(endpoint, datagram),
-            Destination::Candidates => peer.targets().for_each(|target| self.send(target, datagram)),
+            Destination::Endpoint(endpoint) => send(endpoint),
+            Destination::Candidates => peer.targets().for_each(send),
         }
     }
 
-    fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        let Some(address) = self.udp.address(to) else { return self.counters.dropped(DropReason::NoIpv6) };
-        if let Err(error) = self
-            .udp
-            .send(&iter::once(Message { to: &address, from: None, datagram, traffic_class: 0 }), &mut 0)
-        {
-            tracing::debug!(%to, %error, "a handshake or keepalive was not sent");
-            self.counters.dropped(DropReason::SendFailed);
+    /// Counts what is not sent, too.
+    fn send(&self, relays: &Relays, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        let mut buffer = vec![0; HEADROOM + datagram.len() + TAILROOM];
+        if let Some(place) = buffer.get_mut(HEADROOM..HEADROOM + datagram.len()) {
+            place.copy_from_slice(datagram);
         }
+        let sent = match relays.carry(to, &mut buffer, datagram.len()) {
+            Ok(Some((next, range))) => match self.udp.address(next) {
+                Some(address) => {
+                    let from = from.filter(|_| next == to);
+                    let datagram = buffer.get(range).unwrap_or_default();
+                    let message = Message { to: &address, from, datagram, traffic_class: 0 };
+                    self.udp
+                        .send(&iter::once(message), &mut 0)
+                        .map_err(|error| (DropReason::SendFailed, error))
+                }
+                None => Err((
+                    DropReason::NoIpv6,
+                    io::Error::new(io::ErrorKind::Unsupported, "this node has no IPv6"),
+                )),
+            },
+            Ok(None) => Ok(()),
+            Err(reason) => Err((reason, io::Error::other("the way to the relay does not take it"))),
+        };
+        sent.map_err(|(reason, error)| {
+            self.counters.dropped(reason);
+            error
+        })
     }
 }

@@ -24,8 +24,10 @@ pub(crate) enum DropReason {
     PeerRemoved,
     /// The inner source does not belong to the peer that sent the packet.
     SourceNotAllowed,
-    /// A kind of datagram that no engine here takes.
-    NoEngine,
+    /// Channel data from a server, or by a number, that no relayed address belongs to.
+    UnknownChannel,
+    /// Channel data that is cut short, or carries channel data.
+    MalformedChannel,
     /// No known kind of datagram.
     UnknownDatagram,
     /// The node has no IPv6, the peer's endpoint is one.
@@ -44,6 +46,10 @@ pub(crate) enum DropReason {
     Discarded,
     /// Only an SA may carry the packet, and there is none.
     NoSa,
+    /// The connection to the relay takes no more.
+    RelayBusy,
+    /// More came from relays than the worker could take.
+    RelayedBacklog,
     WireGuard(WireGuardDrop),
     /// Inbound, by an SA.
     Esp(EspDrop),
@@ -52,14 +58,15 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    const OWN: [Self; 16] = [
+    const OWN: [Self; 19] = [
         Self::Malformed,
         Self::TooBig,
         Self::NoRoute,
         Self::Multicast,
         Self::PeerRemoved,
         Self::SourceNotAllowed,
-        Self::NoEngine,
+        Self::UnknownChannel,
+        Self::MalformedChannel,
         Self::UnknownDatagram,
         Self::NoIpv6,
         Self::DatagramTooBig,
@@ -69,6 +76,8 @@ impl DropReason {
         Self::TunWrite,
         Self::Discarded,
         Self::NoSa,
+        Self::RelayBusy,
+        Self::RelayedBacklog,
     ];
     const COUNT: usize = Self::ESP_SEAL + SealError::ALL.len();
     /// Where the slots of each engine begin.
@@ -93,7 +102,8 @@ impl DropReason {
             Self::Multicast => "multicast",
             Self::PeerRemoved => "peer-removed",
             Self::SourceNotAllowed => "source-not-allowed",
-            Self::NoEngine => "no-engine",
+            Self::UnknownChannel => "unknown-channel",
+            Self::MalformedChannel => "malformed-channel",
             Self::UnknownDatagram => "unknown-datagram",
             Self::NoIpv6 => "no-ipv6",
             Self::DatagramTooBig => "datagram-too-big",
@@ -103,6 +113,8 @@ impl DropReason {
             Self::TunWrite => "tun-write",
             Self::Discarded => "discarded",
             Self::NoSa => "no-sa",
+            Self::RelayBusy => "relay-busy",
+            Self::RelayedBacklog => "relayed-backlog",
             Self::WireGuard(reason) => reason.as_str(),
             Self::Esp(reason) => reason.as_str(),
             Self::EspSeal(reason) => reason.as_str(),
@@ -117,16 +129,19 @@ impl DropReason {
             Self::Multicast => 3,
             Self::PeerRemoved => 4,
             Self::SourceNotAllowed => 5,
-            Self::NoEngine => 6,
-            Self::UnknownDatagram => 7,
-            Self::NoIpv6 => 8,
-            Self::DatagramTooBig => 9,
-            Self::SendFailed => 10,
-            Self::SendBlocked => 11,
-            Self::ReceiveFailed => 12,
-            Self::TunWrite => 13,
-            Self::Discarded => 14,
-            Self::NoSa => 15,
+            Self::UnknownChannel => 6,
+            Self::MalformedChannel => 7,
+            Self::UnknownDatagram => 8,
+            Self::NoIpv6 => 9,
+            Self::DatagramTooBig => 10,
+            Self::SendFailed => 11,
+            Self::SendBlocked => 12,
+            Self::ReceiveFailed => 13,
+            Self::TunWrite => 14,
+            Self::Discarded => 15,
+            Self::NoSa => 16,
+            Self::RelayBusy => 17,
+            Self::RelayedBacklog => 18,
             Self::WireGuard(reason) => Self::WIREGUARD + reason as usize,
             Self::Esp(reason) => Self::ESP + reason as usize,
             Self::EspSeal(reason) => Self::ESP_SEAL + reason as usize,

@@ -71,6 +71,7 @@ impl Dataplane {
             mtu: config.mtu,
             mark: config.mark,
             released: Mutex::default(),
+            relayed: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
@@ -188,11 +189,7 @@ impl Dataplane {
 
     /// Workers that wait take note of the table: of its raw sockets, and that they let go of what is not in it any more.
     fn wake(&self) {
-        for waker in &self.wakers {
-            if let Err(error) = waker.wake() {
-                tracing::error!(%error, "cannot wake a data plane worker");
-            }
-        }
+        self.wakers.iter().for_each(wake);
     }
 
     /// The ESP tunnels, in the order of their policies.
@@ -238,6 +235,12 @@ impl Drop for Dataplane {
                 tracing::error!("a data plane thread had panicked");
             }
         }
+    }
+}
+
+fn wake(worker: &Waker) {
+    if let Err(error) = worker.wake() {
+        tracing::error!(%error, "cannot wake a data plane worker");
     }
 }
 

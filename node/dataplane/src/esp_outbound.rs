@@ -50,7 +50,7 @@ pub(crate) fn seal(
 }
 
 fn seal_one(tunnel: &EspTunnel, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
-    let slot = sends.slot(ports.udp, ports.counters);
+    let slot = sends.slot(ports);
     match tunnel.outbound.seal(packet, slot, now) {
         Ok(length) => {
             ports.counters.sent(packet.len());
@@ -58,7 +58,7 @@ fn seal_one(tunnel: &EspTunnel, packet: &[u8], sends: &mut SendBatch, ports: Por
             let EspPath { local, remote, encapsulation } = tunnel.path();
             match encapsulation {
                 Encapsulation::Udp => {
-                    sends.commit_esp(length, traffic_class, remote, local, (ports.udp, ports.counters));
+                    sends.commit_udp(length, remote, local, traffic_class, ports);
                 }
                 Encapsulation::Raw => sends.commit_raw(length, traffic_class, remote.ip(), local),
             }

@@ -1,5 +1,7 @@
 //! UDP → demultiplexer → open → source check → TUN, a batch at a time.
 
+mod relayed;
+
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use crate::raw::RawSocket;
 use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::udp;
+
+pub(crate) use relayed::Relayed;
 
 /// With GRO the kernel may fill a buffer with up to 64 KiB of datagrams.
 const BUFFER_LEN: usize = 65_536;
@@ -82,17 +86,8 @@ impl Inbound {
         let received =
             receive(&mut self.storage, &mut self.metas, |buffers, metas| ports.udp.receive(buffers, metas))?;
         let Some(count) = received else { return Ok(true) };
-        let mut pass = Pass {
-            table,
-            device,
-            news: &mut self.news,
-            sends,
-            opened: &mut self.opened,
-            held: Held::default(),
-            ports,
-            now: Instant::now(),
-        };
-        for (buffer, meta) in self.storage.chunks_exact_mut(BUFFER_LEN).zip(self.metas.iter().take(count)) {
+        let (mut pass, storage, metas) = self.pass(table, device, sends, ports);
+        for (buffer, meta) in storage.chunks_exact_mut(BUFFER_LEN).zip(metas.iter().take(count)) {
             let from = udp::canonical(meta.addr);
             let outer = Outer { from, to: meta.dst_ip, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
             let filled = buffer.get_mut(..meta.len).unwrap_or_default();
@@ -103,12 +98,21 @@ impl Inbound {
                 pass.datagram(outer, datagram);
             }
         }
-        drop(pass);
-        // Not before the last peer's lock is released: the receiver may call back.
-        self.news.drain(..).for_each(|event| events(event));
-        self.opened.flush(ports.tun, ports.counters);
-        sends.flush(ports.udp, ports.counters);
+        pass.end(events);
         Ok(count < BATCH_SIZE)
+    }
+
+    /// The handling of datagrams, and what was received.
+    fn pass<'t, 'p>(
+        &'p mut self,
+        table: &'t Table,
+        device: &'t Device,
+        sends: &'p mut SendBatch,
+        ports: Ports<'p>,
+    ) -> (Pass<'t, 'p>, &'p mut [u8], &'p [RecvMeta]) {
+        let Self { storage, metas, opened, news } = self;
+        let (held, now) = (Held::default(), Instant::now());
+        (Pass { table, device, news, sends, opened, held, ports, now }, storage, metas)
     }
 }
 
@@ -171,6 +175,16 @@ fn receive(
 }
 
 impl<'t> Pass<'t, '_> {
+    /// Hands out what has gathered.
+    fn end(self, events: &Events) {
+        let Self { news, sends, opened, held, ports, .. } = self;
+        // Not before the last peer's lock is released: the receiver may call back.
+        drop(held);
+        news.drain(..).for_each(|event| events(event));
+        opened.flush(ports.tun, ports.counters);
+        sends.flush(ports);
+    }
+
     fn datagram(&mut self, outer: Outer, datagram: &mut [u8]) {
         let Outer { from, to, ecn } = outer;
         let kind = classify(datagram);
@@ -184,7 +198,7 @@ impl<'t> Pass<'t, '_> {
                 let to = to.map(|to| to.to_canonical());
                 self.news.push(Event::Ike { from, to, datagram: datagram.to_vec() });
             }
-            DatagramKind::TurnChannel => self.dropped(DropReason::NoEngine),
+            DatagramKind::TurnChannel => self.channel(from, ecn, datagram),
             DatagramKind::Unknown => self.dropped(DropReason::UnknownDatagram),
         }
     }
@@ -208,7 +222,7 @@ impl<'t> Pass<'t, '_> {
                 self.table.by_key(&key).map(AsRef::as_ref).ok_or(WireGuardDrop::UnknownPeer)
             }
             Admission::Cookie(cookie) => {
-                self.sends.push(cookie, from, self.ports.udp, self.ports.counters);
+                self.sends.push(cookie, from, self.ports);
                 Err(WireGuardDrop::UnderLoad)
             }
             Admission::Drop(reason) => Err(reason),
@@ -228,7 +242,7 @@ impl<'t> Pass<'t, '_> {
                 Ok(length) => opened.commit(length),
                 Err(reason) => ports.counters.dropped(reason),
             },
-            Opened::Answer(answer) => sends.push(answer.datagram, from, ports.udp, ports.counters),
+            Opened::Answer(answer) => sends.push(answer.datagram, from, *ports),
             Opened::Nothing => {}
             Opened::Dropped(reason) => ports.counters.dropped(DropReason::WireGuard(reason)),
         }
@@ -258,7 +272,7 @@ fn check_source(bytes: &[u8], slot: &PeerSlot, table: &Table) -> Result<usize, D
 
 /// Sends what waited for the session.
 fn send_waiting(peer: &mut Peer, sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
-    while let Some(transmit) = peer.next_waiting(sends.slot(ports.udp, ports.counters), now) {
+    while let Some(transmit) = peer.next_waiting(sends.slot(ports), now) {
         let (to, length) = (transmit.to, transmit.datagram.len());
         commit(peer, to, length, sends, ports);
     }

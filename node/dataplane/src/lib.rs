@@ -37,12 +37,14 @@ mod outbound;
 mod path_mtu;
 mod peer_slot;
 mod raw;
+mod relays;
 mod routes;
 mod send_batch;
 mod status;
 mod sys;
 mod table;
 mod tun;
+mod turn;
 mod udp;
 mod worker;
 
@@ -55,6 +57,7 @@ pub use event::Event;
 pub use guard::{GuardAction, GuardConfig, GuardStatus};
 pub use ipnet::IpNet;
 pub use raw::can_open_raw_esp;
+pub use relays::{RelayCarrier, RelayStream};
 pub use status::{PeerState, PeerStatus, Status, Totals};
 /// The words of SAs: suites, selectors, lifetimes.
 pub use twinmesh_esp as esp;

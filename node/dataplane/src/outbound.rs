@@ -1,7 +1,6 @@
 //! TUN → policy or route → ESP tunnel, guard or WireGuard peer → seal → UDP, a batch at a time.
 
 use std::io;
-use std::iter;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
@@ -18,6 +17,7 @@ use crate::event::Event;
 use crate::guard::{Guard, Met};
 use crate::inbound::Events;
 use crate::peer_slot::PeerSlot;
+use crate::relays::Relays;
 use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::tun::TunQueue;
@@ -28,6 +28,7 @@ use crate::udp::UdpPort;
 pub(crate) struct Ports<'w> {
     pub(crate) tun: &'w TunQueue,
     pub(crate) udp: &'w UdpPort,
+    pub(crate) relays: &'w Relays,
     pub(crate) counters: &'w Counters,
 }
 
@@ -113,7 +114,7 @@ impl<'t, 'p> Pass<'t, 'p> {
         // Not before the last peer's lock is released: the receiver may call back.
         drop(held);
         news.drain(..).for_each(|event| events(event));
-        sends.flush(ports.udp, ports.counters);
+        sends.flush(ports);
     }
 
     fn carry(&mut self, bytes: &[u8]) {
@@ -208,7 +209,7 @@ pub(crate) fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) 
 }
 
 fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
-    let transmit = match peer.seal(packet, sends.slot(ports.udp, ports.counters), now) {
+    let transmit = match peer.seal(packet, sends.slot(ports), now) {
         Sealed::Send(transmit) => Some(transmit),
         Sealed::Waiting(transmit) => transmit,
         Sealed::Dropped(reason) => return ports.counters.dropped(DropReason::WireGuard(reason)),
@@ -224,9 +225,9 @@ fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>,
 pub(crate) fn commit(peer: &Peer, to: Destination, length: usize, sends: &mut SendBatch, ports: Ports<'_>) {
     match to {
         Destination::Endpoint(endpoint) => {
-            sends.commit(length, iter::once(endpoint), ports.udp, ports.counters);
+            sends.commit_udp(length, endpoint, None, 0, ports);
         }
-        Destination::Candidates => sends.commit(length, peer.targets(), ports.udp, ports.counters),
+        Destination::Candidates => sends.commit(length, peer.targets(), ports),
     }
 }
 

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use nix::errno::Errno;
 use socket2::SockAddr;
 use twinmesh_wireguard::{MIN_BUFFER_LEN, OVERHEAD};
 
 use crate::batch::BATCH;
-use crate::counters::{Counters, DropReason};
+use crate::counters::DropReason;
+use crate::outbound::Ports;
 use crate::raw::{RawSocket, RawSockets};
 use crate::sys::Message;
+use crate::turn::{HEADROOM, TAILROOM};
 use crate::udp::UdpPort;
 
 /// Room beyond a batch for copies of handshakes and packets that had waited.
@@ -32,7 +35,8 @@ pub(crate) struct SendBatch {
 struct Queued {
     exit: Exit,
     address: SockAddr,
-    length: usize,
+    /// Where in the slot: a relay wants more around it.
+    range: Range<usize>,
     /// DSCP and ECN of the outer header.
     traffic_class: u8,
 }
@@ -58,7 +62,8 @@ impl Exit {
 impl SendBatch {
     /// For inner packets of at most `max_packet` bytes.
     pub(crate) fn new(max_packet: usize) -> Self {
-        let stride = (max_packet + OVERHEAD.max(ESP_OVERHEAD)).max(MIN_BUFFER_LEN);
+        let datagram = (max_packet + OVERHEAD.max(ESP_OVERHEAD)).max(MIN_BUFFER_LEN);
+        let stride = HEADROOM + datagram + TAILROOM;
         Self {
             storage: vec![0; stride * (BATCH + SPARE)].into(),
             stride,
@@ -73,12 +78,12 @@ impl SendBatch {
     }
 
     /// Where the next datagram is to be written; empties the batch first if it is nearly full.
-    pub(crate) fn slot(&mut self, udp: &UdpPort, counters: &Counters) -> &mut [u8] {
+    pub(crate) fn slot(&mut self, ports: Ports<'_>) -> &mut [u8] {
         if self.queued.len() >= BATCH {
-            self.flush(udp, counters);
+            self.flush(ports);
         }
         let start = self.queued.len() * self.stride;
-        &mut self.storage[start..start + self.stride]
+        &mut self.storage[start + HEADROOM..start + self.stride - TAILROOM]
     }
 
     /// Takes the datagram in [`Self::slot`], a copy for each destination; few enough to fit the spare room.
@@ -86,62 +91,61 @@ impl SendBatch {
         &mut self,
         length: usize,
         destinations: impl Iterator<Item = SocketAddr>,
-        udp: &UdpPort,
-        counters: &Counters,
+        ports: Ports<'_>,
     ) {
-        let first = self.queued.len() * self.stride;
+        let first = self.queued.len() * self.stride + HEADROOM;
         for destination in destinations.take(SPARE) {
-            let Some(address) = udp.address(destination) else {
-                counters.dropped(DropReason::NoIpv6);
-                continue;
-            };
-            let start = self.queued.len() * self.stride;
+            let start = self.queued.len() * self.stride + HEADROOM;
             if start != first {
                 self.storage.copy_within(first..first + length, start);
             }
-            let exit = Exit::Udp { from: None };
-            self.queued.push(Queued { exit, address, length, traffic_class: 0 });
+            self.commit_udp(length, destination, None, 0, ports);
         }
     }
 
-    /// Takes the ESP packet in [`Self::slot`], to be sent in UDP, with DSCP and ECN for the outer header; `from` as in
-    /// [`Self::commit_raw`].
-    pub(crate) fn commit_esp(
+    /// Takes the datagram in [`Self::slot`], to be sent in UDP from the shared port, with DSCP and ECN for the outer
+    /// header; `from` as in [`Self::commit_raw`], of no meaning where a relay carries it.
+    pub(crate) fn commit_udp(
         &mut self,
         length: usize,
-        traffic_class: u8,
         to: SocketAddr,
         from: Option<IpAddr>,
-        (udp, counters): (&UdpPort, &Counters),
+        traffic_class: u8,
+        ports: Ports<'_>,
     ) {
-        let Some(address) = udp.address(to) else { return counters.dropped(DropReason::NoIpv6) };
-        self.queued.push(Queued { exit: Exit::Udp { from }, address, length, traffic_class });
+        let start = self.queued.len() * self.stride;
+        let slot = &mut self.storage[start..start + self.stride];
+        match ports.relays.carry(to, slot, length) {
+            Ok(Some((next, range))) => match ports.udp.address(next) {
+                Some(address) => {
+                    let exit = Exit::Udp { from: from.filter(|_| next == to) };
+                    self.queued.push(Queued { exit, address, range, traffic_class });
+                }
+                None => ports.counters.dropped(DropReason::NoIpv6),
+            },
+            Ok(None) => {}
+            Err(reason) => ports.counters.dropped(reason),
+        }
     }
 
     /// Takes the ESP packet in [`Self::slot`], to be sent as it is; `from` is one of this node's addresses, or none for
     /// the one that leads there.
     pub(crate) fn commit_raw(&mut self, length: usize, traffic_class: u8, to: IpAddr, from: Option<IpAddr>) {
         let (exit, address) = (Exit::Raw { to, from }, RawSocket::address(to));
-        self.queued.push(Queued { exit, address, length, traffic_class });
+        self.queued.push(Queued { exit, address, range: HEADROOM..HEADROOM + length, traffic_class });
     }
 
     /// Copies a datagram that was written elsewhere.
-    pub(crate) fn push(
-        &mut self,
-        datagram: &[u8],
-        destination: SocketAddr,
-        udp: &UdpPort,
-        counters: &Counters,
-    ) {
-        let slot = self.slot(udp, counters);
+    pub(crate) fn push(&mut self, datagram: &[u8], destination: SocketAddr, ports: Ports<'_>) {
+        let slot = self.slot(ports);
         if let Some(slot) = slot.get_mut(..datagram.len()) {
             slot.copy_from_slice(datagram);
-            self.commit(datagram.len(), std::iter::once(destination), udp, counters);
+            self.commit_udp(datagram.len(), destination, None, 0, ports);
         }
     }
 
     /// Sends everything. What the system refuses is counted and skipped.
-    pub(crate) fn flush(&mut self, udp: &UdpPort, counters: &Counters) {
+    pub(crate) fn flush(&mut self, ports: Ports<'_>) {
         let mut slots = &*self.storage;
         for run in self.queued.chunk_by(|one, next| one.exit.joins(next.exit)) {
             let (own, rest) = slots.split_at(run.len() * self.stride);
@@ -151,16 +155,16 @@ impl SendBatch {
                 from: match queued.exit {
                     Exit::Udp { from } | Exit::Raw { from, .. } => from,
                 },
-                datagram: &slot[..queued.length],
+                datagram: &slot[queued.range.clone()],
                 traffic_class: queued.traffic_class,
             });
             let mut done = 0;
-            while let Err(error) = self.send(run, &messages, &mut done, udp) {
+            while let Err(error) = self.send(run, &messages, &mut done, ports.udp) {
                 let reason = refusal(&error);
                 // A full buffer would refuse the others too, each after a wait.
                 let refused = if reason == DropReason::SendBlocked { run.len() - done } else { 1 };
                 for _ in 0..refused {
-                    counters.dropped(reason);
+                    ports.counters.dropped(reason);
                 }
                 done += refused;
             }

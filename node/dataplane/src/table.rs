@@ -10,6 +10,7 @@ use twinmesh_wireguard::{PeerIndex, PublicKey};
 
 use crate::esp_table::EspTable;
 use crate::peer_slot::PeerSlot;
+use crate::relays::Relays;
 use crate::routes::Routes;
 
 /// What workers look things up in. Clones share their contents; a change costs O(log n).
@@ -19,6 +20,7 @@ pub(crate) struct Table {
     by_index: HashTrieMapSync<PeerIndex, Arc<PeerSlot>, RandomState>,
     routes: Routes<Arc<PeerSlot>>,
     pub(crate) esp: EspTable,
+    pub(crate) relays: Relays,
 }
 
 impl Default for Table {
@@ -28,6 +30,7 @@ impl Default for Table {
             by_index: HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default()),
             routes: Routes::default(),
             esp: EspTable::default(),
+            relays: Relays::default(),
         }
     }
 }

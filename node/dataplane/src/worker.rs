@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use twinmesh_wireguard::Device;
 
 use crate::counters::{Counters, DropReason};
-use crate::inbound::{Events, Inbound};
+use crate::inbound::{Events, Inbound, Relayed};
 use crate::outbound::{Outbound, Ports};
 use crate::raw::{RawSocket, RawSockets};
 use crate::send_batch::SendBatch;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) mark: Option<u32>,
     /// Packets that were kept for a tunnel which stands now.
     pub(crate) released: Mutex<Vec<Box<[u8]>>>,
+    /// What the agent had from relays, for the first worker.
+    pub(crate) relayed: Mutex<Vec<Relayed>>,
     pub(crate) stop: AtomicBool,
 }
 
@@ -46,8 +48,8 @@ pub(crate) struct Worker {
     counters: Arc<Counters>,
     tun: TunQueue,
     udp: UdpPort,
-    /// Whether it receives on raw sockets: each of them gets every packet, so one worker has to do.
-    receives_raw: bool,
+    /// It receives on raw sockets, each of which gets every packet, and what relays sent, which must stay in order.
+    is_first: bool,
     raw: RawSockets,
     poll: Poll,
 }
@@ -59,13 +61,13 @@ impl Worker {
         counters: Arc<Counters>,
         tun: TunQueue,
         udp: UdpPort,
-        receives_raw: bool,
+        is_first: bool,
     ) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&tun.as_raw_fd()), TUN, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&udp.as_raw_fd()), UDP, Interest::READABLE)?;
         let waker = Waker::new(poll.registry(), CALLED)?;
-        Ok((Self { shared, counters, tun, udp, receives_raw, raw: RawSockets::default(), poll }, waker))
+        Ok((Self { shared, counters, tun, udp, is_first, raw: RawSockets::default(), poll }, waker))
     }
 
     /// Runs until told to stop.
@@ -84,13 +86,18 @@ impl Worker {
             if !self.raw.is(table.esp.raw()) {
                 self.take_raw(table.esp.raw());
                 sends.set_raw(self.raw.clone());
-                raw_ready = self.receives_raw;
+                raw_ready = self.is_first;
             }
-            let ports = Ports { tun: &self.tun, udp: &self.udp, counters: &self.counters };
+            let ports =
+                Ports { tun: &self.tun, udp: &self.udp, relays: &table.relays, counters: &self.counters };
             let news = &self.shared.events;
             if mem::take(&mut called) {
                 let released = mem::take(&mut *self.shared.released.lock());
                 outbound.run_released(&released, table, news, &mut sends, ports);
+                if self.is_first {
+                    let relayed = mem::take(&mut *self.shared.relayed.lock());
+                    inbound.run_relayed(relayed, table, &self.shared.device, news, &mut sends, ports);
+                }
             }
             if udp_ready {
                 let run = inbound.run(table, &self.shared.device, news, &mut sends, ports);
@@ -130,7 +137,7 @@ impl Worker {
     /// Sends through these raw sockets from now on, and may have to receive on them.
     fn take_raw(&mut self, raw: &RawSockets) {
         let former = mem::replace(&mut self.raw, raw.clone());
-        if !self.receives_raw {
+        if !self.is_first {
             return;
         }
         let registry = self.poll.registry();

@@ -192,7 +192,7 @@ fn stray_datagrams_are_counted_by_kind_and_stun_and_ike_are_handed_on() {
         ("esp-raw", 0),
     ];
     assert_eq!(b.dataplane.status().datagrams, expected);
-    assert_eq!((b.drops("no-engine"), b.drops("wireguard-malformed")), (0, 1));
+    assert_eq!((b.drops("unknown-channel"), b.drops("wireguard-malformed")), (0, 1));
     assert_eq!(b.drops("esp-unknown-spi"), 1);
     let from = endpoint("192.0.2.1:4500");
     let stun = Event::Stun { from, datagram: stun.to_vec() };
