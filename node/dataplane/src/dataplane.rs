@@ -219,6 +219,11 @@ impl Dataplane {
         Status { totals, datagrams, drops, peers }
     }
 
+    /// One peer alone; `None` where there is none with that key.
+    pub fn peer_status(&self, key: &PublicKey) -> Option<PeerStatus> {
+        peer_status(self.shared.table.load().by_key(key)?, Instant::now())
+    }
+
     /// Ends all threads, waits for them, and gives the TUN device and the port back.
     pub fn stop(self) {
         drop(self);

@@ -10,6 +10,7 @@
 
 mod client;
 mod debug;
+mod explain;
 mod netcheck;
 mod sa;
 mod secret;
@@ -19,6 +20,7 @@ mod status;
 
 pub use client::{ClientError, request, stream};
 pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
+pub use explain::{Candidate, Explanation, Happening};
 pub use netcheck::{NatStatus, NetcheckStatus, ServerStatus};
 pub use sa::{
     SaAdd, SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
@@ -45,6 +47,11 @@ const ROOM: usize = 8 * 1024;
 pub enum Request {
     Status,
     Routes,
+    /// Answered by [`Explanation`].
+    Explain {
+        /// Host name of the mesh, or overlay address.
+        peer: String,
+    },
     Up(Up),
     Down,
     Logout,
@@ -88,6 +95,7 @@ impl Request {
             Self::SaAdd(SaAdd { text, .. }) | Self::SiteAdd(SiteAdd { text, .. }) => text.expose().len(),
             Self::Status
             | Self::Routes
+            | Self::Explain { .. }
             | Self::Up(_)
             | Self::Down
             | Self::Logout
@@ -203,6 +211,7 @@ mod tests {
         prop_oneof![
             Just(Request::Status),
             Just(Request::Routes),
+            ".{0,40}".prop_map(|peer| Request::Explain { peer }),
             Just(Request::Down),
             Just(Request::Logout),
             words().prop_map(|server| Request::Netcheck { server }),

@@ -29,6 +29,7 @@ Examples:
   twinmesh up --coordinator hub.example.net --token tmjoin-…  join a network
   twinmesh status                                           see peers and tunnels
   twinmesh ping alpha                                       reach another machine
+  twinmesh explain alpha                                    see which way, by what, and why
 
 Exit status:
   0  done
@@ -69,6 +70,19 @@ pub(super) enum Command {
         /// Show it again each second, until interrupted
         #[arg(long)]
         watch: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Say what carries the traffic to a peer, which way it goes, and why
+    ///
+    /// PEER is a host name of the mesh or an inner address.
+    #[command(after_long_help = EXPLAIN_HELP)]
+    Explain {
+        /// Host name of the mesh, or inner address
+        peer: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         socket: Socket,
     },
@@ -221,8 +235,8 @@ pub(super) struct UpArguments {
 
 /// Send ICMP echo requests to a peer through its tunnel
 ///
-/// PEER is a host name of the mesh or an overlay address. Exits with status 1 when nothing answered. It uses
-/// an ICMP datagram socket where net.ipv4.ping_group_range allows, else a raw one (root or CAP_NET_RAW).
+/// It shows what carries each, which way, and when that changes: another protocol, another path. PEER is a host name of
+/// the mesh or an inner address. Exits with status 1 when nothing answered. It uses an ICMP datagram socket where net.ipv4.ping_group_range allows, else a raw one (root or CAP_NET_RAW).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -231,8 +245,13 @@ Examples:
   twinmesh ping 100.64.0.2 --json
 
 JSON (--json):
-  { \"peer\": \"alpha\", \"address\": \"100.64.0.2\", \"endpoint\": \"198.51.100.2:4500\"|null, \"sent\": 4, \"received\": 4,
-    \"replies\": [{ \"sequence\": 1, \"rtt_ms\": 0.42 }], \"rtt_ms\": { \"min\", \"avg\", \"max\" }|null }")]
+  peer, address  whom, and where
+  protocol       wireguard | esp | none: what carries the packets at the end
+  path           direct | none
+  endpoint       where they go, or null
+  sent, received
+  replies        [{ sequence, rtt_ms, protocol, path, endpoint }]
+  rtt_ms         { min, avg, max }, or null (no answer)")]
 pub(super) struct PingArguments {
     /// Host name of the mesh, or overlay address
     pub(super) peer: String,
@@ -248,6 +267,26 @@ pub(super) struct PingArguments {
     #[command(flatten)]
     pub(super) socket: Socket,
 }
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  twinmesh explain beta
+  twinmesh explain 100.64.0.2 --json | jq -r '.meaning[]'
+
+JSON (--json); fields may be added, none is ever renamed:
+  address       the address that was asked for, or the peer's first
+  peer          as in `twinmesh status --json`
+  tags          of the peer
+  compliance    whether only approved algorithms may protect the traffic
+  generation    number of the coordinator's choice for this pair
+  nat           { ipv4, ipv6 }: { class, filtering, hairpin } of what stands before this node, where it was measured
+  peer_nat      the same of the peer
+  candidates    [{ address, kind, used, problem }]: where the peer may be
+                  kind: host | reflexive | mapped | configured | relayed, or null (it was heard there)
+                  used: the tunnel's packets go there
+                  problem: why it is never tried, or null
+  history       [{ time_ms (since the Unix epoch), text }]: what happened to the tunnel, the oldest first
+  meaning       sentences for people";
 
 const STATUS_HELP: &str = "\
 Examples:

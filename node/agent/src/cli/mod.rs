@@ -2,6 +2,7 @@
 
 mod arguments;
 mod debug;
+mod explain;
 mod netcheck;
 mod ping;
 mod routes;
@@ -87,6 +88,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
             tell_done(&api::request(&socket.socket, &Request::Logout, LOGOUT_PATIENCE)?)?;
         }
         Command::Status { json, watch, socket } => status::run(&socket.socket, json, watch)?,
+        Command::Explain { peer, json, socket } => explain::run(&socket.socket, peer, json)?,
         Command::Ping(arguments) => return ping::run(&arguments),
         Command::Netcheck { server, json, socket } => netcheck::run(&socket.socket, server, json)?,
         Command::Routes { json, socket } => routes::run(&socket.socket, json)?,

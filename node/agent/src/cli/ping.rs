@@ -1,8 +1,8 @@
 //! `twinmesh ping`: ICMP echo to a peer's overlay address.
 
+use std::fmt;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use twinmesh_packet::Checksum;
 
 use super::arguments::PingArguments;
 use super::{CommandError, ask, print, print_json};
-use crate::api::{PeerStatus, Request, State, Status};
+use crate::api::{Explanation, PeerStatus, Request};
 
 /// An answer that takes longer is lost.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,14 +30,6 @@ const PAYLOAD: usize = 56;
 /// A ping that could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PingError {
-    #[error("the tunnels are not up: see `twinmesh status`")]
-    NotRunning,
-    #[error("no peer is called {0}: `twinmesh status` lists them")]
-    Unknown(String),
-    #[error("{0} is this node itself")]
-    Own(String),
-    #[error("{0} has no overlay address")]
-    NoAddress(String),
     #[error(
         "no permission to send ICMP: run this command as root, or allow it to all (sysctl net.ipv4.ping_group_range)"
     )]
@@ -50,17 +42,36 @@ pub(super) enum PingError {
 struct Report {
     peer: String,
     address: IpAddr,
-    endpoint: Option<SocketAddr>,
+    /// At the end.
+    #[serde(flatten)]
+    way: Way,
     sent: u16,
     received: usize,
     replies: Vec<Reply>,
     rtt_ms: Option<Summary>,
 }
 
+/// What carries the packets, and where to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Way {
+    protocol: String,
+    path: PathKind,
+    endpoint: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum PathKind {
+    Direct,
+    None,
+}
+
 #[derive(Serialize)]
 struct Reply {
     sequence: u16,
     rtt_ms: f64,
+    #[serde(flatten)]
+    way: Way,
 }
 
 #[derive(Serialize)]
@@ -71,27 +82,33 @@ struct Summary {
 }
 
 pub(super) fn run(arguments: &PingArguments) -> Result<ExitCode, CommandError> {
-    let socket = &arguments.socket.socket;
-    let status: Status = ask(socket, &Request::Status)?;
-    let (peer, address) = find(&status, &arguments.peer)?;
+    let look = || -> Result<Explanation, CommandError> {
+        ask(&arguments.socket.socket, &Request::Explain { peer: arguments.peer.clone() })
+    };
+    let Explanation { address, peer, .. } = look()?;
+    let mut way = Way::of(&peer);
     let mut echo = Echo::open(address)?;
     if !arguments.json {
         print(&format!("ping {} ({address})\n", peer.name))?;
     }
-    let mut replies = Vec::new();
+    let mut replies: Vec<Reply> = Vec::new();
     for sequence in 1..=arguments.count {
         let sent = Instant::now();
         let rtt = echo.round_trip(sequence)?;
+        let before = std::mem::replace(&mut way, Way::of(&look()?.peer));
+        let answered_before = !replies.is_empty();
         let line = match rtt {
             Some(rtt) => {
                 let rtt_ms = rtt.as_secs_f64() * 1_000.0;
-                replies.push(Reply { sequence, rtt_ms });
-                let via = endpoint(socket, &peer)?.map(|via| format!(" via {via}")).unwrap_or_default();
-                format!("reply {sequence} from {}: {rtt_ms:.3} ms{via}\n", peer.name)
+                replies.push(Reply { sequence, rtt_ms, way: way.clone() });
+                format!("reply {sequence} from {}: {rtt_ms:.3} ms{way}\n", peer.name)
             }
-            None => format!("no answer to {sequence} within {} s\n", PATIENCE.as_secs()),
+            None => format!("no answer to {sequence} within {} s{way}\n", PATIENCE.as_secs()),
         };
         if !arguments.json {
+            if answered_before {
+                print(&way.news(&before))?;
+            }
             print(&line)?;
         }
         if sequence < arguments.count {
@@ -99,9 +116,9 @@ pub(super) fn run(arguments: &PingArguments) -> Result<ExitCode, CommandError> {
         }
     }
     let report = Report {
-        endpoint: endpoint(socket, &peer)?,
         peer: peer.name,
         address,
+        way,
         sent: arguments.count,
         received: replies.len(),
         rtt_ms: summary(&replies),
@@ -115,32 +132,48 @@ pub(super) fn run(arguments: &PingArguments) -> Result<ExitCode, CommandError> {
     Ok(if report.received == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The peer of that host name or overlay address, and the address to use.
-fn find(status: &Status, wanted: &str) -> Result<(PeerStatus, IpAddr), PingError> {
-    if status.state != State::Running {
-        return Err(PingError::NotRunning);
+impl Way {
+    fn of(peer: &PeerStatus) -> Self {
+        let path = if peer.endpoint.is_some() { PathKind::Direct } else { PathKind::None };
+        Self { protocol: peer.protocol.clone(), path, endpoint: peer.endpoint }
     }
-    if let Ok(address) = wanted.parse::<IpAddr>() {
-        if status.addresses.contains(&address) {
-            return Err(PingError::Own(wanted.to_owned()));
+
+    /// What is another way than before, in lines of their own.
+    fn news(&self, before: &Self) -> String {
+        let mut text = String::new();
+        if self.protocol != before.protocol {
+            text.push_str(&format!(
+                "the protocol is {} now, not {} any more\n",
+                self.protocol, before.protocol
+            ));
         }
-        let owner = |peer: &&PeerStatus| peer.allowed_ips.iter().any(|prefix| prefix.contains(&address));
-        let peer = status.peers.iter().find(owner).ok_or_else(|| PingError::Unknown(wanted.to_owned()))?;
-        return Ok((peer.clone(), address));
+        if (self.path, self.endpoint) != (before.path, before.endpoint) {
+            text.push_str(&match self.endpoint {
+                Some(endpoint) => format!("the path is {} now, to {endpoint}\n", self.path),
+                None => "there is no path any more\n".to_owned(),
+            });
+        }
+        text
     }
-    if status.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted)) {
-        return Err(PingError::Own(wanted.to_owned()));
-    }
-    let named = |peer: &&PeerStatus| peer.name.eq_ignore_ascii_case(wanted);
-    let peer = status.peers.iter().find(named).ok_or_else(|| PingError::Unknown(wanted.to_owned()))?;
-    let address = peer.addresses.first().ok_or_else(|| PingError::NoAddress(wanted.to_owned()))?;
-    Ok((peer.clone(), *address))
 }
 
-/// Where the peer's packets come from by now.
-fn endpoint(socket: &Path, peer: &PeerStatus) -> Result<Option<SocketAddr>, CommandError> {
-    let status: Status = ask(socket, &Request::Status)?;
-    Ok(status.peers.iter().find(|now| now.id == peer.id).and_then(|now| now.endpoint))
+impl fmt::Display for Way {
+    /// To be appended to a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.endpoint {
+            Some(endpoint) => write!(f, " via {endpoint} ({}, {})", self.protocol, self.path),
+            None => write!(f, " ({}, no path)", self.protocol),
+        }
+    }
+}
+
+impl fmt::Display for PathKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::None => "none",
+        })
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "at most 65,535 replies")]
@@ -156,7 +189,7 @@ fn last_line(report: &Report) -> String {
         Some(Summary { min, avg, max }) => {
             format!("{counts}, round trip min/avg/max {min:.3}/{avg:.3}/{max:.3} ms\n")
         }
-        None => format!("{counts}: `twinmesh status` shows the state of the tunnel\n"),
+        None => format!("{counts}: `twinmesh explain {}` says how the tunnel stands\n", report.peer),
     }
 }
 
@@ -262,6 +295,26 @@ fn is_unreachable(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_way_is_told_and_the_same_is_not() {
+        let way = |protocol: &str, endpoint: &str| Way {
+            protocol: protocol.to_owned(),
+            path: PathKind::Direct,
+            endpoint: Some(endpoint.parse().unwrap()),
+        };
+        let before = way("wireguard", "192.0.2.7:4500");
+        assert_eq!(before.news(&before.clone()), "");
+        assert_eq!(before.to_string(), " via 192.0.2.7:4500 (wireguard, direct)");
+        let after = way("esp", "192.0.2.9:4500");
+        assert_eq!(
+            after.news(&before),
+            "the protocol is esp now, not wireguard any more\nthe path is direct now, to 192.0.2.9:4500\n"
+        );
+        let lost = Way { path: PathKind::None, endpoint: None, ..before.clone() };
+        assert_eq!(lost.news(&before), "there is no path any more\n");
+        assert_eq!(lost.to_string(), " (wireguard, no path)");
+    }
 
     #[test]
     fn the_loopback_address_answers_over_both_families() {

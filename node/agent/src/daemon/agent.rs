@@ -10,6 +10,7 @@ use twinmesh_control::{CoordinatorMessage, Endpoint};
 use twinmesh_dataplane::Event as DataplaneEvent;
 use twinmesh_path::StunClient;
 
+use super::history::History;
 use super::manual_sas::ManualSas;
 use super::netcheck::Netcheck;
 use super::pending::Pending;
@@ -50,6 +51,7 @@ pub(super) struct Agent {
     pub(super) known_endpoints: Vec<Endpoint>,
     pub(super) stun: StunClient,
     pub(super) netcheck: Netcheck,
+    pub(super) history: History,
     pub(super) map_due: Option<Instant>,
     pub(super) map_written: Option<Instant>,
     pub(super) counters_due: Instant,
@@ -91,6 +93,7 @@ impl Agent {
             known_endpoints: Vec::new(),
             stun: StunClient::new(random()?),
             netcheck,
+            history: History::default(),
             map_due: None,
             map_written: None,
             counters_due: Instant::now() + COUNTERS_INTERVAL,
@@ -157,6 +160,7 @@ impl Agent {
         let at_once = match request {
             Request::Status => Answer::ok(&self.status()),
             Request::Routes => Answer::ok(&self.routes()),
+            Request::Explain { peer } => self.explain(&peer),
             Request::Up(up) => return self.up(up, answer, now).await,
             Request::Down => self.down(),
             Request::Logout => return self.logout(answer, now),
@@ -219,13 +223,15 @@ impl Agent {
             DataplaneEvent::Wanted { guard, flow } => self.site_wanted(&guard, &flow, now),
             DataplaneEvent::PeerUp { peer, endpoint } => {
                 tracing::debug!(%peer, %endpoint, "a tunnel is up");
+                self.happened(&peer, format!("WireGuard: a session stands, with {endpoint}"));
                 self.tunnels_changed();
             }
             DataplaneEvent::EndpointChanged { peer, endpoint } => {
                 tracing::debug!(%peer, %endpoint, "a peer has moved");
+                self.happened(&peer, format!("heard from {endpoint}: traffic goes there now"));
                 self.tunnels_changed();
             }
-            _ => {}
+            DataplaneEvent::Heard { .. } | DataplaneEvent::Needed { .. } | _ => {}
         }
     }
 

@@ -9,6 +9,8 @@
 //! ```
 
 mod agent;
+mod explain;
+mod history;
 mod login;
 mod logout;
 mod manual_sas;

@@ -79,6 +79,7 @@ impl Agent {
             What::Enrolling(config) => {
                 self.stored.config = config.clone();
                 self.stored.map = None;
+                self.history.clear();
                 // A map of another network (its `config` was lost) must not outlive a crash from here on.
                 if let Err(error) = self.folder.forget_map() {
                     tracing::error!(%error, "an old network map stays on disk");

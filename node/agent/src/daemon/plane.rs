@@ -24,7 +24,7 @@ pub(super) const MTU: u16 = 1420;
 pub(super) struct Plane {
     pub(super) dataplane: Dataplane,
     pub(super) interface: Interface,
-    tunnels: Tunnels,
+    pub(super) tunnels: Tunnels,
     detours: Detours,
     pub(super) sas: BTreeMap<String, Installed>,
     pub(super) guards: Guards,

@@ -82,6 +82,14 @@ impl Agent {
             .collect()
     }
 
+    /// One peer alone.
+    pub(super) fn peer_status(&self, peer: &Peer) -> PeerStatus {
+        let key = PublicKey(peer.wireguard_key.0);
+        let tunnel = self.plane.as_ref().and_then(|plane| plane.dataplane.peer_status(&key));
+        let tunnels = tunnel.into_iter().map(|tunnel| (key, tunnel)).collect();
+        peer_status(peer, carrier_of(&tunnels, &self.node_tunnels(Instant::now()), peer))
+    }
+
     fn state(&self) -> State {
         let config = &self.stored.config;
         if config.removed.is_some() {

@@ -1,11 +1,11 @@
 //! From the network map to the data plane's WireGuard peers: what each should be, and what has to change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use twinmesh_control::{EndpointKind, IdentityKey, NetworkMap, NodeId, Peer, Protocol};
+use twinmesh_control::{Endpoint, EndpointKind, IdentityKey, NetworkMap, NodeId, Peer, Protocol};
 use twinmesh_dataplane::{EndpointPolicy, PeerConfig, PublicKey};
 
 /// Shorter than the life of a mapping in any NAT that people use (RFC 4787 asks for 2 minutes, many have 30 s).
@@ -57,22 +57,35 @@ impl Tunnel {
 
 /// Where a peer may be, the likeliest first.
 pub(super) fn usable_endpoints(peer: &Peer, map: &NetworkMap, here: &Surroundings) -> Vec<SocketAddr> {
-    let overlay = [IpNet::V4(map.network.ipv4), IpNet::V6(map.network.ipv6)];
-    let usable = |address: &SocketAddr| {
-        // Another node's bridge may have the address that one of ours has: that would be ourselves.
-        let ourselves = here.hosts.contains(&address.ip()) && address.port() == here.port;
-        let inside = overlay.iter().any(|prefix| prefix.contains(&address.ip()));
-        !ourselves && !inside && address.port() != 0
-    };
     let rank = |kind: &EndpointKind| match kind {
         EndpointKind::Configured => 0,
         EndpointKind::Reflexive | EndpointKind::Mapped => 1,
         EndpointKind::Host | EndpointKind::Other(_) => 2,
         EndpointKind::Relayed => 3,
     };
-    let mut endpoints: Vec<_> = peer.endpoints.iter().filter(|endpoint| usable(&endpoint.address)).collect();
+    let usable = |endpoint: &&Endpoint| endpoint_problem(endpoint.address, map, here).is_none();
+    let mut endpoints: Vec<_> = peer.endpoints.iter().filter(usable).collect();
     endpoints.sort_by_key(|endpoint| rank(&endpoint.kind));
     endpoints.into_iter().map(|endpoint| endpoint.address).collect()
+}
+
+/// Why an address that a peer has reported is never tried.
+pub(super) fn endpoint_problem(
+    address: SocketAddr,
+    map: &NetworkMap,
+    here: &Surroundings,
+) -> Option<&'static str> {
+    let overlay = [IpNet::V4(map.network.ipv4), IpNet::V6(map.network.ipv6)];
+    if address.port() == 0 {
+        Some("it has no port")
+    } else if overlay.iter().any(|prefix| prefix.contains(&address.ip())) {
+        Some("it lies in the mesh itself")
+    } else if here.hosts.contains(&address.ip()) && address.port() == here.port {
+        // Another node's bridge may have the address that one of ours has.
+        Some("it is this node's own, too")
+    } else {
+        None
+    }
 }
 
 /// What a peer proves itself with in IKE, where ESP carries its traffic.
@@ -97,9 +110,15 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
     present: BTreeMap<NodeId, Tunnel>,
+    owners: HashMap<PublicKey, NodeId>,
 }
 
 impl Tunnels {
+    /// Whose key it is.
+    pub(super) fn owner(&self, key: &PublicKey) -> Option<NodeId> {
+        self.owners.get(key).copied()
+    }
+
     /// The steps to the tunnels of the whole map.
     pub(super) fn update_all(&mut self, map: &NetworkMap, here: &Surroundings) -> Vec<Step> {
         let ids: BTreeSet<NodeId> = self.present.keys().chain(map.peers.keys()).copied().collect();
@@ -125,10 +144,12 @@ impl Tunnels {
             if let Some(present) = present
                 && wanted.as_ref().is_none_or(|wanted| wanted.key != present.key)
             {
+                self.owners.remove(&present.key);
                 removals.push(Step::Remove(present.key));
             }
             match wanted {
                 Some(wanted) => {
+                    self.owners.insert(wanted.key, id);
                     self.present.insert(id, wanted.clone());
                     settings.push(Step::Set(wanted));
                 }
@@ -163,8 +184,7 @@ mod tests {
     #[test]
     fn endpoints_inside_the_overlay_or_our_own_are_never_tried() {
         let mut other = peer(2);
-        let endpoint =
-            |address: &str, kind| twinmesh_control::Endpoint { address: address.parse().unwrap(), kind };
+        let endpoint = |address: &str, kind| Endpoint { address: address.parse().unwrap(), kind };
         other.endpoints = vec![
             endpoint("192.0.2.1:4500", EndpointKind::Host),
             endpoint("100.64.0.9:4500", EndpointKind::Host),
@@ -219,5 +239,7 @@ mod tests {
         let gone = PublicKey(peer(3).wireguard_key.0);
         assert_eq!(steps[..2], [Step::Remove(old_key), Step::Remove(gone)]);
         assert!(matches!(&steps[2..], [Step::Set(_)]));
+        let owners = [old_key, gone, PublicKey(second.peers[&NodeId(2)].wireguard_key.0)];
+        assert_eq!(owners.map(|key| tunnels.owner(&key)), [None, None, Some(NodeId(2))]);
     }
 }

@@ -29,6 +29,7 @@ impl Agent {
                     return;
                 }
                 tracing::info!(peer = node.wanted.name, ?reason, "the IKE SA with a peer is gone");
+                self.history.note(node.wanted.id, format!("ESP: the IKE SA is gone: {}", gone(reason)));
                 node.child_due = None;
                 // Whoever ended it in order knows why; a peer that is lost may be looked for by both.
                 let at_once = node.wanted.begins || reason == DeleteReason::PeerDead;
@@ -43,6 +44,8 @@ impl Agent {
                     standing.link.remote = remote;
                     standing.link.nat = nat;
                     node.attempts.succeeded(remote);
+                    self.history
+                        .note(node.wanted.id, format!("ESP: heard from {remote}: traffic goes there now"));
                 }
                 self.move_children(ike_sa, local, remote, encapsulation);
                 self.tunnels_changed();
@@ -61,6 +64,7 @@ impl Agent {
             initiator = link.initiator,
             "an IKE SA with a peer stands"
         );
+        self.history.note(node.wanted.id, format!("ESP: an IKE SA stands, with {}", link.remote));
         node.last_error = None;
         node.attempts.succeeded(link.remote);
         node.child_due = Some(now + CHILD_INTERVAL);
@@ -77,6 +81,7 @@ impl Agent {
         if node.last_error.as_ref() != Some(&error) {
             tracing::warn!(peer = node.wanted.name, remote = %failed.remote, error, "IKE with a peer failed");
         }
+        self.history.note(node.wanted.id, format!("ESP: IKE with {} failed: {error}", failed.remote));
         node.last_error = Some(error);
     }
 }
@@ -89,5 +94,20 @@ impl Nodes {
             standing.id = new;
             standing.link.initiator = initiator;
         }
+    }
+}
+
+/// Why, in words for the history.
+fn gone(reason: DeleteReason) -> &'static str {
+    match reason {
+        DeleteReason::Requested => "this node ended it",
+        DeleteReason::ByPeer => "the peer ended it",
+        DeleteReason::Rekeyed | DeleteReason::Redundant => "another took its place",
+        DeleteReason::PeerDead => "the peer did not answer any more",
+        DeleteReason::Replaced => "the peer began anew",
+        DeleteReason::Expired => "its lifetime is over",
+        DeleteReason::IkeSaGone => "the one that it rested on is gone",
+        DeleteReason::Inconsistent => "the peer had forgotten it, or broke the protocol",
+        _ => "for a reason that has no name here",
     }
 }
