@@ -21,7 +21,7 @@ mod status;
 pub use client::{ClientError, request, stream};
 pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
 pub use explain::{Candidate, Explanation, Happening};
-pub use netcheck::{NatStatus, NetcheckStatus, ServerStatus};
+pub use netcheck::{NatStatus, NetcheckStatus, PortMappingStatus, ServerStatus};
 pub use sa::{
     SaAdd, SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,
 };

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use twinmesh_path::{Filtering, Findings, Mapping, NatClass};
 
+use crate::network::PortMapping;
+
 /// All of `netcheck --json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetcheckStatus {
@@ -14,6 +16,8 @@ pub struct NetcheckStatus {
     pub ipv4: Option<NatStatus>,
     pub ipv6: Option<NatStatus>,
     pub servers: Vec<ServerStatus>,
+    /// `null`: no router was asked, since there is no IPv4 NAT, or it has not answered yet.
+    pub port_mapping: Option<PortMappingStatus>,
     /// What it means for reaching others, in sentences.
     pub meaning: Vec<String>,
 }
@@ -31,6 +35,16 @@ pub struct NatStatus {
     pub seen: Option<SocketAddr>,
 }
 
+/// A port of the router that leads to this node's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMappingStatus {
+    /// `pcp`, `nat-pmp`, `upnp`, or `null`: the router maps none.
+    pub protocol: Option<String>,
+    pub outer: Option<SocketAddr>,
+    /// Why there is none.
+    pub refusal: Option<String>,
+}
+
 /// A STUN server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerStatus {
@@ -40,7 +54,7 @@ pub struct ServerStatus {
 }
 
 impl NetcheckStatus {
-    pub fn of(ipv4: Option<&Findings>, ipv6: Option<&Findings>) -> Self {
+    pub fn of(ipv4: Option<&Findings>, ipv6: Option<&Findings>, port_mapping: &PortMapping) -> Self {
         let found = || [ipv4, ipv6].into_iter().flatten();
         let servers: Vec<ServerStatus> = found()
             .flat_map(|findings| &findings.servers)
@@ -58,6 +72,7 @@ impl NetcheckStatus {
             ipv4: ipv4.map(NatStatus::of),
             ipv6: ipv6.map(NatStatus::of),
             servers,
+            port_mapping: PortMappingStatus::of(port_mapping),
             meaning,
         }
     }
@@ -70,6 +85,22 @@ impl NatStatus {
             filtering: findings.filtering.map(|filtering| filtering.as_str().to_owned()),
             hairpin: findings.hairpin,
             seen: findings.seen,
+        }
+    }
+}
+
+impl PortMappingStatus {
+    fn of(found: &PortMapping) -> Option<Self> {
+        match found {
+            PortMapping::Unknown => None,
+            PortMapping::Mapped { protocol, outer } => Some(Self {
+                protocol: Some(protocol.as_str().to_owned()),
+                outer: Some(*outer),
+                refusal: None,
+            }),
+            PortMapping::Refused(refusal) => {
+                Some(Self { protocol: None, outer: None, refusal: Some(refusal.clone()) })
+            }
         }
     }
 }
@@ -114,6 +145,7 @@ mod tests {
     use twinmesh_path::Latency;
 
     use super::*;
+    use crate::network::MappingProtocol;
 
     #[test]
     fn the_json_is_as_documented() {
@@ -127,7 +159,9 @@ mod tests {
             filtering: Some(Filtering::AddressAndPortDependent),
             hairpin: Some(false),
         };
-        let status = serde_json::to_value(NetcheckStatus::of(Some(&found), None)).unwrap();
+        let outer = "203.0.113.9:7".parse().unwrap();
+        let mapping = PortMapping::Mapped { protocol: MappingProtocol::NatPmp, outer };
+        let status = serde_json::to_value(NetcheckStatus::of(Some(&found), None, &mapping)).unwrap();
         assert_eq!(
             status["ipv4"],
             json!({
@@ -137,6 +171,8 @@ mod tests {
         );
         assert_eq!((&status["udp"], &status["ipv6"]), (&json!(true), &json!(null)));
         assert_eq!(status["servers"], json!([{ "address": "192.0.2.1:3478", "round_trip_ms": 1.5 }]));
+        let mapped = json!({ "protocol": "nat-pmp", "outer": "203.0.113.9:7", "refusal": null });
+        assert_eq!(status["port_mapping"], mapped);
         assert_eq!(status["meaning"].as_array().unwrap().len(), 1);
     }
 }

@@ -107,6 +107,8 @@ JSON (--json); fields may be added, none is ever renamed:
                 hairpin: true | false, or null (no NAT, or could not be told)
                 seen: the address and port that the server saw, or null
   servers     [{ address, round_trip_ms (or null) }]
+  port_mapping  { protocol: pcp | nat-pmp | upnp, or null (the router maps no port),
+                outer: the router's address and port, refusal: why there is none }, or null: no router was asked
   meaning     sentences for people")]
     Netcheck {
         /// Another STUN server to ask, instead of the coordinator

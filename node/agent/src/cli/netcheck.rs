@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{CommandError, print, print_json, table};
-use crate::api::{self, NatStatus, NetcheckStatus, Request};
+use crate::api::{self, NatStatus, NetcheckStatus, PortMappingStatus, Request};
 
 /// A measurement takes some seconds, and one may be under way already.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -22,6 +22,7 @@ fn page(status: &NetcheckStatus) -> String {
             Some(nat) => rows.extend(lines(name, nat)),
         }
     }
+    rows.extend(status.port_mapping.as_ref().map(|mapping| row("Port mapping", &port_mapping(mapping))));
     for server in &status.servers {
         let time =
             server.round_trip_ms.map_or_else(|| "no answer".to_owned(), |time| format!("{time:.1} ms"));
@@ -47,6 +48,14 @@ fn lines(name: &str, nat: &NatStatus) -> Vec<Vec<String>> {
         rows.push(row("  Hairpin", &format!("{meets} (neighbours meet by their outer addresses)")));
     }
     rows
+}
+
+fn port_mapping(mapping: &PortMappingStatus) -> String {
+    match (&mapping.protocol, mapping.outer, &mapping.refusal) {
+        (Some(protocol), Some(outer), _) => format!("{outer} leads here ({protocol})"),
+        (_, _, Some(refusal)) => format!("none: {refusal}"),
+        _ => "none".to_owned(),
+    }
 }
 
 fn mapping(word: &str) -> &str {
@@ -95,17 +104,23 @@ mod tests {
             ipv4: Some(nat),
             ipv6: None,
             servers: vec![server],
+            port_mapping: Some(PortMappingStatus {
+                protocol: Some("pcp".to_owned()),
+                outer: Some("203.0.113.9:7".parse().unwrap()),
+                refusal: None,
+            }),
             meaning: vec!["IPv4: fine.".to_owned()],
         };
         assert_eq!(
             page(&status),
-            "UDP          works\n\
-             IPv4         works, seen as 203.0.113.9\n  \
-             Mapping    endpoint-independent: one outer port, whoever it sends to\n  \
-             Filtering  address-and-port-dependent: only who was sent to\n  \
-             Hairpin    no (neighbours meet by their outer addresses)\n\
-             IPv6         no way to a server\n\
-             Latency      192.0.2.1:3478  12.3 ms\n\
+            "UDP           works\n\
+             IPv4          works, seen as 203.0.113.9\n  \
+             Mapping     endpoint-independent: one outer port, whoever it sends to\n  \
+             Filtering   address-and-port-dependent: only who was sent to\n  \
+             Hairpin     no (neighbours meet by their outer addresses)\n\
+             IPv6          no way to a server\n\
+             Port mapping  203.0.113.9:7 leads here (pcp)\n\
+             Latency       192.0.2.1:3478  12.3 ms\n\
              \n\
              IPv4: fine.\n"
         );

@@ -24,7 +24,7 @@ use super::uplink::{Link, MAP_RETRY};
 use super::{DaemonError, Settings};
 use crate::api::{Answer, Call, Request};
 use crate::control::{Connection, ConnectionEvent, Greeting, Session};
-use crate::network::{Changes, PlainMessage, sweep_detours};
+use crate::network::{Changes, PlainMessage, PortMapper, sweep_detours};
 use crate::state::{Coordinator, StateFolder, Wanted};
 
 /// Everything that the daemon knows and holds.
@@ -52,6 +52,7 @@ pub(super) struct Agent {
     pub(super) stun: StunClient,
     pub(super) netcheck: Netcheck,
     pub(super) history: History,
+    pub(super) mapper: PortMapper,
     pub(super) map_due: Option<Instant>,
     pub(super) map_written: Option<Instant>,
     pub(super) counters_due: Instant,
@@ -76,6 +77,7 @@ impl Agent {
             settings,
             folder,
             stored,
+            mapper: PortMapper::start(netlink.clone()),
             netlink,
             frames,
             events,
@@ -140,6 +142,7 @@ impl Agent {
         self.store_map_if_due(Instant::now() + MAP_RETRY);
         self.stop_plane();
         self.sweep_if_due().await;
+        self.mapper.stop().await;
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -217,6 +220,7 @@ impl Agent {
                 // Another mapping may be another NAT's.
                 if before.iter().any(|seen| !after.contains(seen)) {
                     self.netcheck.network_changed(now);
+                    self.mapper.ask_again();
                 }
             }
             DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
@@ -259,6 +263,7 @@ impl Agent {
         self.nodes_see_new_network(now);
         self.stun.restart(now);
         self.netcheck.network_changed(now);
+        self.mapper.ask_again();
         if let Some(session) = self.session.as_mut() {
             session.handle_network_change(now);
         }
@@ -284,6 +289,7 @@ impl Agent {
         self.ask_stun(now);
         self.measure_if_due(now);
         self.look_behind_nat().await;
+        self.want_port_mapping();
         self.look_for_new_endpoints();
         self.store_map_if_due(now);
         // Storing the map asks the session to acknowledge it.

@@ -17,6 +17,7 @@ mod manual_sas;
 mod netcheck;
 mod pending;
 mod plane;
+mod port_mapping;
 mod reach;
 mod report;
 mod running;
@@ -116,6 +117,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let netcheck = Netcheck::new(measured_in, agent::random()?);
     let mut agent =
         Agent::new(settings, folder, network.handle.clone(), frames_in, events_in, plain_in, netcheck)?;
+    let mut mapped = agent.mapper.found.clone();
     agent.start(Instant::now()).await?;
 
     loop {
@@ -128,6 +130,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             Some((number, event)) = frames.recv() => agent.handle_connection(number, event, Instant::now()),
             Some(event) = events.recv() => agent.handle_dataplane(event, Instant::now()),
             Some(measured) = measured.recv() => agent.handle_measured(measured, Instant::now()),
+            // The endpoints are looked at after every branch.
+            Ok(()) = mapped.changed() => {}
             Some(message) = plain.recv() => agent.handle_plain_ike(&message, Instant::now()),
             Ok(()) = changes.changed() => {
                 let seen = *changes.borrow_and_update();

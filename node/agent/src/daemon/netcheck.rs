@@ -156,7 +156,10 @@ impl Agent {
             self.netcheck.due.get_or_insert(now + INTERVAL);
         }
         let answer = match &measured {
-            Ok(measured) => Answer::ok(&NetcheckStatus::of(measured.ipv4.as_ref(), measured.ipv6.as_ref())),
+            Ok(Measured { ipv4, ipv6 }) => {
+                let mapped = self.mapper.found.borrow();
+                Answer::ok(&NetcheckStatus::of(ipv4.as_ref(), ipv6.as_ref(), &mapped))
+            }
             Err(error) => Answer::Error(error.clone()),
         };
         for waiting in self.netcheck.waiting.drain(..) {

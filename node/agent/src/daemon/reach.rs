@@ -1,4 +1,4 @@
-//! Where this node can be reached: its own addresses, and what STUN sees.
+//! Where this node can be reached: its own addresses, what STUN sees, and the router's port.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use twinmesh_control::Endpoint;
 
 use super::agent::Agent;
 use crate::control::MapChange;
-use crate::network::{host_addresses, host_endpoints, read_host_addresses};
+use crate::network::{PortMapping, host_addresses, host_endpoints, read_host_addresses};
 
 impl Agent {
     /// Reads this machine's addresses anew.
@@ -61,7 +61,13 @@ impl Agent {
     /// Where others may reach the data port.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         match &self.plane {
-            Some(_) => host_endpoints(&self.here.hosts, self.here.port, &self.stun.reflexive()),
+            Some(_) => {
+                let mapped = match &*self.mapper.found.borrow() {
+                    PortMapping::Mapped { outer, .. } => Some(*outer),
+                    PortMapping::Unknown | PortMapping::Refused(_) => None,
+                };
+                host_endpoints(&self.here.hosts, self.here.port, &self.stun.reflexive(), mapped)
+            }
             None => Vec::new(),
         }
     }

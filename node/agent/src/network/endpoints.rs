@@ -74,15 +74,22 @@ fn is_reachable(address: IpAddr) -> bool {
     !(link_local || address.is_loopback() || address.is_unspecified() || address.is_multicast())
 }
 
-/// What to report: those addresses with the data port, and what STUN saw, unless it is one of them.
-pub fn host_endpoints(hosts: &BTreeSet<IpAddr>, port: u16, reflexive: &[SocketAddr]) -> Vec<Endpoint> {
+/// What to report: those addresses with the data port, the port that the router has mapped, and what STUN saw, unless
+/// it is one of them.
+pub fn host_endpoints(
+    hosts: &BTreeSet<IpAddr>,
+    port: u16,
+    reflexive: &[SocketAddr],
+    mapped: Option<SocketAddr>,
+) -> Vec<Endpoint> {
     let endpoint = |address, kind| Endpoint { address, kind };
     let host = hosts.iter().map(|address| endpoint(SocketAddr::new(*address, port), EndpointKind::Host));
     let seen = reflexive
         .iter()
-        .filter(|seen| !(hosts.contains(&seen.ip()) && seen.port() == port))
+        .filter(|seen| !(hosts.contains(&seen.ip()) && seen.port() == port) && mapped != Some(**seen))
         .map(|seen| endpoint(*seen, EndpointKind::Reflexive));
-    seen.chain(host).take(MOST_ENDPOINTS).collect()
+    let mapped = mapped.map(|outer| endpoint(outer, EndpointKind::Mapped));
+    mapped.into_iter().chain(seen).chain(host).take(MOST_ENDPOINTS).collect()
 }
 
 #[cfg(test)]
@@ -113,14 +120,20 @@ mod tests {
     }
 
     #[test]
-    fn what_stun_saw_comes_first_and_is_not_said_twice() {
+    fn what_works_most_often_comes_first_and_nothing_is_said_twice() {
         let hosts = BTreeSet::from(["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()]);
         let reflexive = ["203.0.113.1:61000".parse().unwrap(), "[2001:db8::7]:4500".parse().unwrap()];
-        let said: Vec<_> = host_endpoints(&hosts, 4500, &reflexive)
-            .into_iter()
-            .map(|endpoint| format!("{} {}", endpoint.kind, endpoint.address))
-            .collect();
-        assert_eq!(said, ["reflexive 203.0.113.1:61000", "host 192.0.2.7:4500", "host [2001:db8::7]:4500"]);
+        let said = |mapped: Option<&str>| -> Vec<_> {
+            host_endpoints(&hosts, 4500, &reflexive, mapped.map(|outer| outer.parse().unwrap()))
+                .into_iter()
+                .map(|endpoint| format!("{} {}", endpoint.kind, endpoint.address))
+                .collect()
+        };
+        let hosts = ["host 192.0.2.7:4500", "host [2001:db8::7]:4500"];
+        let seen = "reflexive 203.0.113.1:61000";
+        assert_eq!(said(None), [&[seen][..], &hosts].concat());
+        assert_eq!(said(Some("203.0.113.1:7")), [&["mapped 203.0.113.1:7", seen][..], &hosts].concat());
+        assert_eq!(said(Some("203.0.113.1:61000")), [&["mapped 203.0.113.1:61000"][..], &hosts].concat());
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! This machine's own network: addresses under which the node may be reached, what STUN sees of it, the
-//! TUN device's addresses and routes, policy routes, and word of every change.
+//! This machine's own network: addresses under which the node may be reached, what STUN sees of it, a port of its
+//! router, the TUN device's addresses and routes, policy routes, and word of every change.
 
 mod detour;
 mod endpoints;
 mod interface;
 mod measure;
 mod plain_ike;
+mod port_mapping;
 mod reverse_path;
 mod source;
 mod watch;
@@ -15,6 +16,7 @@ pub use endpoints::{HostAddress, host_addresses, host_endpoints, read_host_addre
 pub use interface::{Interface, InterfacePlan, KernelState, is_covered};
 pub use measure::measure;
 pub use plain_ike::{PLAIN_IKE_PORT, PlainIke, PlainMessage};
+pub use port_mapping::{MappingProtocol, PortMapper, PortMapping};
 pub use reverse_path::strict_interfaces;
 pub use source::source_address;
 pub use watch::{Changes, NetworkWatch, watch_network};
