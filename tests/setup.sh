@@ -11,7 +11,7 @@ plugins=/usr/lib/ipsec/plugins/libstrongswan
 strongswan="charon-systemd:charon-systemd swanctl:strongswan-swanctl $plugins-kernel-libipsec.so:libcharon-extra-plugins\
  $plugins-chapoly.so:libstrongswan-extra-plugins $plugins-gcm.so:libstrongswan-standard-plugins"
 test_programs="$demo_programs tc:iproute2 nc:netcat-openbsd wg:wireguard-tools wireguard-go:wireguard-go python3:python3 sqlite3:sqlite3 openssl:openssl tshark:tshark\
- mmdebstrap:mmdebstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring turnutils_uclient:coturn $strongswan"
+ mmdebstrap:mmdebstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring turnutils_uclient:coturn miniupnpd:miniupnpd-nftables $strongswan"
 programs_variable="${purpose}_programs"
 programs=${!programs_variable:?unknown purpose $purpose}
 
