@@ -6,6 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use twinmesh_wireguard::{EndpointPolicy, PresharedKey, PrivateKey, PublicKey};
 
+use crate::probe::ProbeAddresses;
+
 /// Workers where the configuration leaves the number open: one per core, at most this many.
 pub const MAX_DEFAULT_WORKERS: usize = 8;
 
@@ -39,6 +41,10 @@ pub struct PeerConfig {
     pub allowed_ips: Vec<IpNet>,
     /// Send something at least this often, so that NATs keep their mapping.
     pub keepalive: Option<Duration>,
+    /// Whether WireGuard is spoken with it at all.
+    pub wireguard: bool,
+    /// Between which addresses probes go inside the tunnels; none to what is not such a data plane.
+    pub probe: Option<ProbeAddresses>,
 }
 
 /// The way to a managed peer.

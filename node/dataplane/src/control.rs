@@ -1,7 +1,10 @@
 //! The slow side: peers come and go, timers run. One thread at a time works here, and none of it waits for
 //! the workers but for the lock of a single peer.
 
+mod engines;
 mod paths;
+
+pub(crate) use self::engines::OWN_TOKEN;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,6 +23,7 @@ use twinmesh_wireguard::{
 
 use crate::config::PeerConfig;
 use crate::counters::{Counters, DropReason};
+use crate::engine::Engine;
 use crate::error::PeerError;
 use crate::esp_config::{EspConfig, EspError, EspPath};
 use crate::guard::GuardConfig;
@@ -77,21 +81,36 @@ impl Control {
         };
         let mut peers = self.peers.lock();
         let known = peers.table.by_key(&config.public_key).cloned();
+        let is_new = known.is_none();
         let slot = if let Some(slot) = known {
             slot.set_policy(config.endpoint);
-            if let Some(peer) = slot.peer.lock().as_mut() {
-                peer.update(&self.shared.device, settings, now);
-            }
             slot
         } else {
             let index = peers.indices.allocate(now).map_err(|error| {
                 if error == IndexError::Random { PeerError::Random } else { PeerError::IndicesExhausted }
             })?;
-            let peer = Peer::new(&self.shared.device, config.public_key, index, settings, now);
-            let slot = Arc::new(PeerSlot::new(peer, config.endpoint));
+            let slot = Arc::new(PeerSlot::new(config.public_key, index, config.endpoint, now));
             peers.table.insert(Arc::clone(&slot));
             slot
         };
+        slot.engines.probe.store(config.probe.map(Arc::new));
+        let speaks = {
+            let mut peer = slot.peer.lock();
+            match peer.as_mut() {
+                Some(peer) if config.wireguard => peer.update(&self.shared.device, settings, now),
+                None if config.wireguard => {
+                    *peer = Some(Peer::new(&self.shared.device, slot.key, slot.index, settings, now));
+                }
+                Some(_) | None => *peer = None,
+            }
+            peer.is_some()
+        };
+        match slot.engines.present.get() {
+            Engine::Hold if is_new && speaks => slot.engines.present.set(Engine::WireGuard),
+            // Nothing may go by it any more, and what else may is for the agent to say.
+            Engine::WireGuard if !speaks => slot.engines.present.set(Engine::Hold),
+            Engine::WireGuard | Engine::Esp | Engine::Hold => {}
+        }
         peers.allow(&slot, &config.allowed_ips);
         self.shared.table.store(Arc::new(peers.table.clone()));
         drop(peers);
@@ -105,19 +124,34 @@ impl Control {
         peers.table.remove(&slot);
         peers.allow(&slot, &[]);
         peers.allowed.remove(key);
+        peers.table.esp.remove_bound(slot.index);
         peers.indices.release(slot.index, Instant::now());
         self.shared.table.store(Arc::new(peers.table.clone()));
         // A worker in the middle of a batch still has the former table; it finds the place empty.
         *slot.peer.lock() = None;
+        slot.engines.present.set(Engine::Hold);
+        slot.engines.tunnel.store(None);
+        slot.engines.gate.release();
         true
     }
 
-    pub(crate) fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
+    pub(crate) fn add_esp(&self, mut config: EspConfig) -> Result<(), EspError> {
         let now = Instant::now();
         let guard = config.guard.clone();
         let mut peers = self.peers.lock();
-        peers.table.esp.add(config, self.shared.mark, now)?;
+        let slot = match &config.peer {
+            Some(key) => Some(peers.table.by_key(key).cloned().ok_or(EspError::NoPeer(*key))?),
+            None => None,
+        };
+        if let Some(path) = slot.as_ref().and_then(|slot| slot.path()) {
+            config.path.remote = path.remote;
+        }
+        peers.table.esp.add(config, slot.as_ref().map(|slot| slot.index), self.shared.mark, now)?;
         self.shared.table.store(Arc::new(peers.table.clone()));
+        if let Some(slot) = slot {
+            peers.table.bind(slot.index);
+            self.shared.released.lock().extend(slot.engines.gate.take(now));
+        }
         if let Some(guard) = guard.and_then(|guard| peers.table.esp.guard(&guard)) {
             self.shared.released.lock().extend(guard.take(now));
         }
@@ -139,16 +173,18 @@ impl Control {
 
     pub(crate) fn remove_esp(&self, name: &str) -> bool {
         let mut peers = self.peers.lock();
-        let removed = peers.table.esp.remove(name);
+        let Some(removed) = peers.table.esp.remove(name) else { return false };
         self.shared.table.store(Arc::new(peers.table.clone()));
-        removed
+        removed.peer.into_iter().for_each(|peer| peers.table.bind(peer));
+        true
     }
 
     pub(crate) fn retire_esp(&self, name: &str) -> bool {
         let mut peers = self.peers.lock();
-        let retired = peers.table.esp.retire(name);
+        let Some(retired) = peers.table.esp.retire(name) else { return false };
         self.shared.table.store(Arc::new(peers.table.clone()));
-        retired
+        retired.peer.into_iter().for_each(|peer| peers.table.bind(peer));
+        true
     }
 
     pub(crate) fn move_esp(&self, name: &str, path: EspPath) -> Result<bool, EspError> {
@@ -195,6 +231,7 @@ impl Control {
             let table = self.shared.table.load();
             for slot in table.peers() {
                 self.port.act_on(slot, &table.relays, |peer, out| peer.tick(out, now));
+                self.look_at_engines(slot, &table.relays, now);
             }
             if now >= next_paths {
                 next_paths = now + PATHS_INTERVAL;

@@ -12,11 +12,12 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use mio::Waker;
 use parking_lot::Mutex;
-use twinmesh_wireguard::{Device, PeerState as EngineState, PublicKey};
+use twinmesh_wireguard::{Device, Peer, PeerState as EngineState, PublicKey};
 
 use crate::config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
 use crate::control::Control;
 use crate::counters::{Counters, Sums};
+use crate::engine::Engine;
 use crate::error::{PeerError, StartError};
 use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
@@ -142,9 +143,25 @@ impl Dataplane {
         self.control.remove_peer(key)
     }
 
-    /// Adds an ESP tunnel. Its policies stand before all routes, behind those of tunnels added earlier or of the one
-    /// that it follows, and right before its guard's. What the guard has kept is sent. The raw socket that it may need
-    /// is of the calling thread's network namespace.
+    /// Sends what goes to the peer by this engine from the next packet on, at no cost; what waited for another goes by
+    /// it too. A peer begins with WireGuard, or with [`Engine::Hold`] where WireGuard is not spoken with it. False where
+    /// there is no such peer.
+    pub fn set_engine(&self, key: &PublicKey, engine: Engine) -> bool {
+        let set = self.control.set_engine(key, engine);
+        self.wake();
+        set
+    }
+
+    /// Asks the peer through the tunnel of this engine, whichever sends; [`Event::Probed`] says that it answered. A
+    /// session of WireGuard is made for it if need be. `token` is not 0. False where there is nothing to ask by.
+    pub fn probe(&self, key: &PublicKey, engine: Engine, token: u64) -> bool {
+        self.control.probe(key, engine, token)
+    }
+
+    /// Adds an ESP tunnel. One that is bound to a peer carries what goes there by [`Engine::Esp`]. Of others the
+    /// policies stand before all routes, behind those of tunnels added earlier or of the one that it follows, and right
+    /// before its guard's. What was kept for it is sent. The raw socket that it may need is of the calling thread's
+    /// network namespace.
     pub fn add_esp(&self, config: EspConfig) -> Result<(), EspError> {
         let added = self.control.add_esp(config);
         self.wake();
@@ -214,14 +231,14 @@ impl Dataplane {
         let Sums { totals, datagrams, drops } = Sums::of(&self.counters.iter().map(AsRef::as_ref));
         let now = Instant::now();
         let mut peers: Vec<PeerStatus> =
-            self.shared.table.load().peers().filter_map(|slot| peer_status(slot, now)).collect();
+            self.shared.table.load().peers().map(|slot| peer_status(slot, now)).collect();
         peers.sort_unstable_by_key(|peer| peer.public_key);
         Status { totals, datagrams, drops, peers }
     }
 
     /// One peer alone; `None` where there is none with that key.
     pub fn peer_status(&self, key: &PublicKey) -> Option<PeerStatus> {
-        peer_status(self.shared.table.load().by_key(key)?, Instant::now())
+        Some(peer_status(self.shared.table.load().by_key(key)?, Instant::now()))
     }
 
     /// Ends all threads, waits for them, and gives the TUN device and the port back.
@@ -262,23 +279,28 @@ fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn peer_status(slot: &PeerSlot, now: Instant) -> Option<PeerStatus> {
+fn peer_status(slot: &PeerSlot, now: Instant) -> PeerStatus {
     let guard = slot.peer.lock();
-    let peer = guard.as_ref()?;
-    let (received, sent) = (peer.received(), peer.sent());
-    Some(PeerStatus {
+    let peer = guard.as_ref();
+    let (received, sent) = peer.map(|peer| (peer.received(), peer.sent())).unwrap_or_default();
+    let [heard_wireguard, heard_esp] =
+        slot.engines.both(|_, _, liveness| liveness.last_heard().map(|at| now.saturating_duration_since(at)));
+    PeerStatus {
         public_key: slot.key,
-        endpoint: peer.endpoint(),
+        engine: slot.engines.present.get(),
+        endpoint: peer.and_then(Peer::endpoint),
         path: slot.path(),
-        last_handshake: peer.last_handshake().map(|at| now.saturating_duration_since(at)),
+        last_handshake: peer.and_then(Peer::last_handshake).map(|at| now.saturating_duration_since(at)),
+        heard_wireguard,
+        heard_esp,
         rx_packets: received.packets,
         rx_bytes: received.bytes,
         tx_packets: sent.packets,
         tx_bytes: sent.bytes,
-        state: match peer.state(now) {
-            EngineState::Idle => PeerState::Idle,
-            EngineState::Connecting => PeerState::Connecting,
-            EngineState::Up => PeerState::Up,
+        state: match peer.map(|peer| peer.state(now)) {
+            None | Some(EngineState::Idle) => PeerState::Idle,
+            Some(EngineState::Connecting) => PeerState::Connecting,
+            Some(EngineState::Up) => PeerState::Up,
         },
-    })
+    }
 }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use twinmesh_esp::{
     CountersSnapshot, KeyMaterial, LifetimeState, OriginalAddresses, OuterPolicy, SaParameters, Spi,
 };
+use twinmesh_wireguard::PublicKey;
 
 /// How ESP packets travel. What comes in is taken either way (RFC 7296 §2.23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct EspConfig {
     pub follows: Option<String>,
     /// The guard whose traffic it carries: its policies stand right before that one's.
     pub guard: Option<String>,
+    /// The peer whose traffic it carries where that goes by [`crate::Engine::Esp`]: routes lead to it, and no policy.
+    pub peer: Option<PublicKey>,
     /// How the outer header follows the inner one.
     pub outer: OuterPolicy,
     /// MTU of the path outside the tunnel, until an ICMP error says otherwise.
@@ -97,6 +100,8 @@ pub enum EspError {
         if matches!(.errno, Errno::EPERM | Errno::EACCES) { " (the capability CAP_NET_RAW is missing)" } else { "" }
     )]
     RawSocket { errno: Errno },
+    #[error("there is no peer {0} for the tunnel to be bound to")]
+    NoPeer(PublicKey),
     #[error("transport mode needs the address of this node outside the tunnel")]
     NoLocalAddress,
     #[error(transparent)]

@@ -49,7 +49,13 @@ pub(crate) fn seal(
     }
 }
 
-fn seal_one(tunnel: &EspTunnel, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
+pub(crate) fn seal_one(
+    tunnel: &EspTunnel,
+    packet: &[u8],
+    sends: &mut SendBatch,
+    ports: Ports<'_>,
+    now: Instant,
+) {
     let slot = sends.slot(ports);
     match tunnel.outbound.seal(packet, slot, now) {
         Ok(length) => {

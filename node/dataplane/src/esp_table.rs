@@ -1,10 +1,12 @@
 //! All ESP tunnels: by SPI for what comes in, by policy for what goes out.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use twinmesh_esp::{Action, Policy, Sadb, Spd, Spi, TooBig};
+use twinmesh_wireguard::PeerIndex;
 
 use crate::esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus};
 use crate::esp_tunnel::EspTunnel;
@@ -23,6 +25,7 @@ pub(crate) enum Protection {
 pub(crate) struct EspTable {
     sadb: Sadb<EspTunnel>,
     policies: Arc<Spd<Protection>>,
+    has_policies: bool,
     /// As they were added, but each behind the one that it follows.
     tunnels: Vec<Arc<EspTunnel>>,
     /// As they were set.
@@ -35,6 +38,7 @@ impl Default for EspTable {
         Self {
             sadb: Sadb::new(),
             policies: Arc::default(),
+            has_policies: false,
             tunnels: Vec::new(),
             guards: Vec::new(),
             raw: RawSockets::default(),
@@ -47,17 +51,28 @@ impl EspTable {
         self.sadb.get(spi)
     }
 
-    /// The policies, unless there are none: then no packet need be looked at.
+    /// The policies, unless there are none: then no packet need be looked at. Tunnels that are bound to a peer have none.
     pub(crate) fn policies(&self) -> Option<&Spd<Protection>> {
-        (!self.tunnels.is_empty() || !self.guards.is_empty()).then_some(&self.policies)
+        self.has_policies.then_some(&self.policies)
     }
 
     pub(crate) fn tunnels(&self) -> &[Arc<EspTunnel>] {
         &self.tunnels
     }
 
-    /// `mark`: of raw sockets that it opens.
-    pub(crate) fn add(&mut self, config: EspConfig, mark: Option<u32>, now: Instant) -> Result<(), EspError> {
+    /// What a peer's packets are sealed with: the first of its tunnels that sends.
+    pub(crate) fn bound_to(&self, peer: PeerIndex) -> Option<&Arc<EspTunnel>> {
+        self.tunnels.iter().find(|tunnel| tunnel.peer == Some(peer) && tunnel.sends())
+    }
+
+    /// `peer`: to which it is bound; `mark`: of raw sockets that it opens.
+    pub(crate) fn add(
+        &mut self,
+        config: EspConfig,
+        peer: Option<PeerIndex>,
+        mark: Option<u32>,
+        now: Instant,
+    ) -> Result<(), EspError> {
         if self.tunnels.iter().any(|tunnel| tunnel.name == config.name) {
             return Err(EspError::NameTaken(config.name));
         }
@@ -67,7 +82,7 @@ impl EspTable {
             return Err(EspError::SpiTaken(spi));
         }
         let path = config.path;
-        let tunnel = Arc::new(EspTunnel::new(config, now)?);
+        let tunnel = Arc::new(EspTunnel::new(config, peer, now)?);
         open_raw(&mut self.raw, &path, mark)?;
         self.sadb.insert(spi, Arc::clone(&tunnel));
         let place = before.map_or(self.tunnels.len(), |before| before + 1);
@@ -76,21 +91,39 @@ impl EspTable {
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, name: &str) -> bool {
-        let Some(at) = self.place(name) else { return false };
-        let tunnel = self.tunnels.remove(at);
+    /// The tunnel, if there was one.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<EspTunnel>> {
+        let tunnel = self.tunnels.remove(self.place(name)?);
         self.sadb.remove(tunnel.inbound.parameters().spi);
         self.close_raw();
         self.publish_policies();
-        true
+        Some(tunnel)
+    }
+
+    /// What goes by a peer's tunnels goes there from now on.
+    pub(crate) fn lead_bound(&self, peer: PeerIndex, remote: SocketAddr, now: Instant) {
+        for tunnel in self.tunnels.iter().filter(|tunnel| tunnel.peer == Some(peer)) {
+            let path = tunnel.path();
+            // Another network, another address of this node.
+            let local = path.local.filter(|_| path.remote.ip() == remote.ip());
+            tunnel.take(EspPath { local, remote, ..path }, now);
+        }
+    }
+
+    /// Removes all tunnels that are bound to a peer.
+    pub(crate) fn remove_bound(&mut self, peer: PeerIndex) {
+        for tunnel in self.tunnels.extract_if(.., |tunnel| tunnel.peer == Some(peer)) {
+            self.sadb.remove(tunnel.inbound.parameters().spi);
+        }
+        self.close_raw();
     }
 
     /// Leaves a tunnel what it receives with, and nothing to send with.
-    pub(crate) fn retire(&mut self, name: &str) -> bool {
-        let Some(tunnel) = self.place(name).and_then(|place| self.tunnels.get(place)) else { return false };
+    pub(crate) fn retire(&mut self, name: &str) -> Option<Arc<EspTunnel>> {
+        let tunnel = Arc::clone(self.tunnels.get(self.place(name)?)?);
         tunnel.retired.store(true, Ordering::Relaxed);
         self.publish_policies();
-        true
+        Some(tunnel)
     }
 
     /// One of the ends is elsewhere now.
@@ -172,7 +205,7 @@ impl EspTable {
             self.tunnels.iter().filter(move |tunnel| {
                 let own =
                     tunnel.guard.as_ref().filter(|name| guards.iter().any(|guard| guard.name == **name));
-                own == known.as_ref() && !tunnel.retired.load(Ordering::Relaxed)
+                own == known.as_ref() && tunnel.peer.is_none() && tunnel.sends()
             })
         };
         let tunnel = |tunnel: &Arc<EspTunnel>| Policy {
@@ -186,7 +219,8 @@ impl EspTable {
             };
             sending(Some(&guard.name)).map(tunnel).chain([last])
         });
-        let policies = sending(None).map(tunnel).chain(guarded).collect();
+        let policies: Vec<_> = sending(None).map(tunnel).chain(guarded).collect();
+        self.has_policies = !policies.is_empty();
         self.policies = Arc::new(Spd::new(policies));
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use twinmesh_esp::{InboundSa, Mode, OutboundSa, OuterPolicy, PathMtu};
+use twinmesh_wireguard::PeerIndex;
 
 use crate::esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus, SaStatus};
 
@@ -23,6 +24,8 @@ pub(crate) struct EspTunnel {
     pub(crate) local: Option<IpAddr>,
     pub(crate) outer: OuterPolicy,
     pub(crate) guard: Option<String>,
+    /// Whose traffic it carries, if no policy says so.
+    pub(crate) peer: Option<PeerIndex>,
     path: ArcSwap<EspPath>,
     follow_remote: bool,
     path_mtu: Mutex<PathMtu>,
@@ -33,7 +36,8 @@ pub(crate) struct EspTunnel {
 }
 
 impl EspTunnel {
-    pub(crate) fn new(config: EspConfig, now: Instant) -> Result<Self, EspError> {
+    /// `peer`: the place of the peer that the configuration names.
+    pub(crate) fn new(config: EspConfig, peer: Option<PeerIndex>, now: Instant) -> Result<Self, EspError> {
         if !config.inbound.spi.is_ours() {
             return Err(EspError::SpiNotOurs(config.inbound.spi));
         }
@@ -52,6 +56,7 @@ impl EspTunnel {
             local: config.path.local,
             outer: config.outer,
             guard: config.guard,
+            peer,
             path: ArcSwap::from_pointee(config.path),
             follow_remote: config.follow_remote,
             retired: AtomicBool::new(false),
@@ -60,6 +65,10 @@ impl EspTunnel {
         };
         tunnel.refresh(now);
         Ok(tunnel)
+    }
+
+    pub(crate) fn sends(&self) -> bool {
+        !self.retired.load(Ordering::Relaxed)
     }
 
     pub(crate) fn path(&self) -> EspPath {

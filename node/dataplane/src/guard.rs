@@ -6,22 +6,11 @@
 //!                              └─ Call: Event::Wanted, kept ─► sealed as soon as a tunnel stands
 //! ```
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
 use twinmesh_esp::Selectors;
 
-/// Packets that are kept for one guard.
-const MOST_KEPT: usize = 16;
-/// What waited longer has been sent again by its sender, or is not wanted any more.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The agent is called at most so often for one guard.
-const CALL_INTERVAL: Duration = Duration::from_secs(1);
-/// ICMP errors at once, and after how long the next one may follow (RFC 1812 §4.3.2.8, RFC 4443 §2.4 f).
-const BURST: u32 = 20;
-const ANSWER_INTERVAL: Duration = Duration::from_millis(100);
+use crate::gate::{Gate, Met};
 
 /// What happens to packets for which there is no tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,199 +44,35 @@ pub struct GuardStatus {
 pub(crate) struct Guard {
     pub(crate) name: String,
     pub(crate) selectors: Selectors,
-    calls: AtomicBool,
-    dropped: AtomicU64,
-    state: Mutex<State>,
-}
-
-struct State {
-    kept: VecDeque<(Instant, Box<[u8]>)>,
-    called: Option<Instant>,
-    answers: Bucket,
-}
-
-/// Tokens, one for each error.
-struct Bucket {
-    left: u32,
-    refilled: Instant,
-}
-
-/// What became of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Met {
-    /// It is gone.
-    Dropped,
-    /// It is gone, and its sender is to know.
-    Refused,
-    Kept,
-    /// Kept, and the agent is to know.
-    Called,
+    gate: Gate,
 }
 
 impl Guard {
     /// Takes over what a former guard of that name has counted.
     pub(crate) fn new(config: GuardConfig, former: Option<&Self>, now: Instant) -> Self {
         let dropped = former.map_or(0, |former| {
-            former.release();
-            former.dropped.load(Ordering::Relaxed)
+            former.gate.release();
+            former.gate.counts().0
         });
-        Self {
-            name: config.name,
-            selectors: config.selectors,
-            calls: AtomicBool::new(config.action == GuardAction::Call),
-            dropped: AtomicU64::new(dropped),
-            state: Mutex::new(State {
-                kept: VecDeque::new(),
-                called: None,
-                answers: Bucket { left: BURST, refilled: now },
-            }),
-        }
+        Self { name: config.name, selectors: config.selectors, gate: Gate::new(config.action, dropped, now) }
     }
 
     pub(crate) fn act(&self, action: GuardAction) {
-        let calls = action == GuardAction::Call;
-        if self.calls.swap(calls, Ordering::Relaxed) != calls {
-            self.release();
-        }
+        self.gate.act(action);
     }
 
-    /// A packet has met the guard instead of a tunnel. Never waits: where another worker is at it, the packet is
-    /// dropped.
+    /// A packet has met the guard instead of a tunnel.
     pub(crate) fn meet(&self, packet: &[u8], now: Instant) -> Met {
-        let Some(mut state) = self.state.try_lock() else {
-            self.count(1);
-            return Met::Dropped;
-        };
-        if !self.calls.load(Ordering::Relaxed) {
-            self.count(1);
-            return if state.answers.take(now) { Met::Refused } else { Met::Dropped };
-        }
-        let before = state.kept.len();
-        state.kept.retain(|(since, _)| now.saturating_duration_since(*since) < PATIENCE);
-        self.count(before - state.kept.len());
-        let room = state.kept.len() < MOST_KEPT;
-        if room {
-            state.kept.push_back((now, packet.into()));
-        } else {
-            self.count(1);
-        }
-        let due = |called| now.saturating_duration_since(called) >= CALL_INTERVAL;
-        match (state.called.is_none_or(due), room) {
-            (true, _) => {
-                state.called = Some(now);
-                Met::Called
-            }
-            (false, true) => Met::Kept,
-            (false, false) => Met::Dropped,
-        }
+        self.gate.meet(packet, now)
     }
 
     /// A tunnel stands: what it shall send.
     pub(crate) fn take(&self, now: Instant) -> Vec<Box<[u8]>> {
-        let mut state = self.state.lock();
-        state.called = None;
-        let kept = std::mem::take(&mut state.kept);
-        let all = kept.len();
-        let fresh: Vec<_> = kept
-            .into_iter()
-            .filter(|(since, _)| now.saturating_duration_since(*since) < PATIENCE)
-            .map(|(_, packet)| packet)
-            .collect();
-        self.count(all - fresh.len());
-        fresh
-    }
-
-    /// Drops what is kept.
-    fn release(&self) {
-        let mut state = self.state.lock();
-        state.called = None;
-        self.count(state.kept.len());
-        state.kept.clear();
-    }
-
-    fn count(&self, packets: usize) {
-        self.dropped.fetch_add(packets as u64, Ordering::Relaxed);
+        self.gate.take(now)
     }
 
     pub(crate) fn status(&self) -> GuardStatus {
-        GuardStatus {
-            name: self.name.clone(),
-            dropped: self.dropped.load(Ordering::Relaxed),
-            kept: self.state.lock().kept.len(),
-        }
-    }
-}
-
-impl Bucket {
-    fn take(&mut self, now: Instant) -> bool {
-        let intervals =
-            now.saturating_duration_since(self.refilled).as_millis() / ANSWER_INTERVAL.as_millis();
-        if intervals > 0 {
-            self.refilled = now;
-            self.left = self.left.saturating_add(u32::try_from(intervals).unwrap_or(BURST)).min(BURST);
-        }
-        let may = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        may
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn guard(action: GuardAction, now: Instant) -> Guard {
-        let config = GuardConfig { name: "site/lan".to_owned(), selectors: Selectors::any_any(), action };
-        Guard::new(config, None, now)
-    }
-
-    #[test]
-    fn the_first_packets_are_kept_for_the_tunnel_and_call_once_a_second() {
-        let start = Instant::now();
-        let guard = guard(GuardAction::Call, start);
-        assert_eq!(guard.meet(&[1], start), Met::Called);
-        for number in 2..=16 {
-            assert_eq!(guard.meet(&[number], start), Met::Kept);
-        }
-        assert_eq!(guard.meet(&[17], start), Met::Dropped);
-        assert_eq!(guard.meet(&[18], start + CALL_INTERVAL), Met::Called);
-        assert_eq!((guard.status().dropped, guard.status().kept), (2, 16));
-        let sent = guard.take(start + CALL_INTERVAL);
-        assert!(sent.iter().map(|packet| packet[0]).eq(1..=16));
-        assert_eq!(guard.meet(&[19], start + CALL_INTERVAL), Met::Called, "the tunnel has gone again");
-    }
-
-    #[test]
-    fn what_waited_too_long_is_not_sent_and_makes_room() {
-        let start = Instant::now();
-        let guard = guard(GuardAction::Call, start);
-        for number in 0..16 {
-            guard.meet(&[number], start);
-        }
-        guard.meet(&[16], start + PATIENCE);
-        assert_eq!(guard.status().dropped, 16);
-        assert_eq!(guard.take(start + 2 * PATIENCE), Vec::<Box<[u8]>>::new());
-        assert_eq!(guard.status().dropped, 17);
-    }
-
-    #[test]
-    fn senders_are_told_at_a_bounded_rate() {
-        let start = Instant::now();
-        let guard = guard(GuardAction::Refuse, start);
-        let told = |at: Instant| (0..100).filter(|_| guard.meet(&[0], at) == Met::Refused).count();
-        assert_eq!(told(start), 20);
-        assert_eq!(told(start + 3 * ANSWER_INTERVAL), 3);
-        assert_eq!(told(start + Duration::from_mins(1)), 20);
-        assert_eq!(guard.status().dropped, 300);
-    }
-
-    #[test]
-    fn a_guard_that_is_to_refuse_lets_go_of_what_it_kept() {
-        let start = Instant::now();
-        let guard = guard(GuardAction::Call, start);
-        guard.meet(&[1], start);
-        guard.act(GuardAction::Refuse);
-        assert_eq!((guard.status().dropped, guard.status().kept), (1, 0));
-        assert_eq!(guard.meet(&[2], start), Met::Refused);
+        let (dropped, kept) = self.gate.counts();
+        GuardStatus { name: self.name.clone(), dropped, kept }
     }
 }

@@ -17,10 +17,13 @@ use twinmesh_wireguard::{
 use crate::batch::InnerBatch;
 use crate::counters::DropReason;
 use crate::datagram::{DatagramKind, classify};
-use crate::esp_inbound::{self, Arrival};
+use crate::engine::Engine;
+use crate::esp_inbound::{self, Arrival, Taken};
+use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
 use crate::outbound::{Held, Ports, commit};
 use crate::peer_slot::PeerSlot;
+use crate::probed::{probed_in_esp, probed_in_wireguard};
 use crate::raw::RawSocket;
 use crate::send_batch::SendBatch;
 use crate::table::Table;
@@ -123,6 +126,8 @@ impl Inbound {
         &mut self,
         socket: &RawSocket,
         table: &Table,
+        events: &Events,
+        sends: &mut SendBatch,
         ports: Ports<'_>,
     ) -> io::Result<bool> {
         let received =
@@ -139,11 +144,14 @@ impl Inbound {
             ports.counters.raw_esp();
             let arrival =
                 Arrival { from: meta.addr.ip(), port: None, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
-            if let Err(reason) = esp_inbound::open(tunnel, arrival, packet, &mut self.opened, ports, now) {
-                ports.counters.dropped(reason);
+            match esp_inbound::open(tunnel, arrival, packet, table, &mut self.opened, ports, now) {
+                Ok(taken) => self.news.extend(follow_up(taken, tunnel, sends, ports, now)),
+                Err(reason) => ports.counters.dropped(reason),
             }
         }
+        self.news.drain(..).for_each(|event| events(event));
         self.opened.flush(ports.tun, ports.counters);
+        sends.flush(ports);
         Ok(count < BATCH_SIZE)
     }
 
@@ -208,9 +216,10 @@ impl<'t> Pass<'t, '_> {
             return self.dropped(DropReason::Esp(EspDrop::UnknownSpi));
         };
         let arrival = Arrival { from: from.ip(), port: Some(from.port()), ecn };
-        let opened = esp_inbound::open(tunnel, arrival, datagram, self.opened, self.ports, self.now);
-        if let Err(reason) = opened {
-            self.dropped(reason);
+        let Self { table, opened, ports, now, .. } = self;
+        match esp_inbound::open(tunnel, arrival, datagram, table, opened, *ports, *now) {
+            Ok(taken) => self.news.extend(follow_up(taken, tunnel, self.sends, self.ports, self.now)),
+            Err(reason) => self.dropped(reason),
         }
     }
 
@@ -239,11 +248,23 @@ impl<'t> Pass<'t, '_> {
         let (outcome, change) = peer.open(from, datagram, opened.space(ports.tun, ports.counters), *now);
         match outcome {
             Opened::Packet(bytes) => match check_source(bytes, slot, table) {
-                Ok(length) => opened.commit(length),
+                Ok(packet) => {
+                    let length = packet.bytes().len();
+                    if let Some(probe) = slot.engines.heard(Engine::WireGuard, &packet) {
+                        news.extend(probed_in_wireguard(peer, slot, probe, sends, *ports, *now));
+                    } else {
+                        opened.commit(length);
+                    }
+                }
                 Err(reason) => ports.counters.dropped(reason),
             },
             Opened::Answer(answer) => sends.push(answer.datagram, from, *ports),
-            Opened::Nothing => {}
+            // A keepalive, or a cookie, which proves nothing.
+            Opened::Nothing => {
+                if let Some(marks) = slot.engines.marks(Engine::WireGuard).filter(|_| is_data(datagram)) {
+                    marks.heard();
+                }
+            }
             Opened::Dropped(reason) => ports.counters.dropped(DropReason::WireGuard(reason)),
         }
         send_waiting(peer, sends, *ports, *now);
@@ -260,12 +281,29 @@ impl<'t> Pass<'t, '_> {
     }
 }
 
-/// Length of the inner packet, if its source is one that the peer may use: exactly the addresses that we
-/// would send to this peer and no other.
-fn check_source(bytes: &[u8], slot: &PeerSlot, table: &Table) -> Result<usize, DropReason> {
+/// Answers a probe; what the agent is to know.
+fn follow_up(
+    Taken { probe, elsewhere }: Taken<'_>,
+    tunnel: &EspTunnel,
+    sends: &mut SendBatch,
+    ports: Ports<'_>,
+    now: Instant,
+) -> impl Iterator<Item = Event> {
+    let answered = probe.and_then(|(slot, probe)| probed_in_esp(tunnel, slot, probe, sends, ports, now));
+    answered.into_iter().chain(elsewhere)
+}
+
+/// Message type 4 (whitepaper §5.4.6).
+fn is_data(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&4)
+}
+
+/// The inner packet, if its source is one that the peer may use: exactly the addresses that we would send to this peer
+/// and no other.
+fn check_source<'b>(bytes: &'b [u8], slot: &PeerSlot, table: &Table) -> Result<IpPacket<'b>, DropReason> {
     let packet = IpPacket::parse(bytes).map_err(|_| DropReason::WireGuard(WireGuardDrop::InnerMalformed))?;
     match table.route(packet.source()) {
-        Some(owner) if std::ptr::eq(owner, slot) => Ok(packet.bytes().len()),
+        Some(owner) if std::ptr::eq(owner, slot) => Ok(packet),
         _ => Err(DropReason::SourceNotAllowed),
     }
 }

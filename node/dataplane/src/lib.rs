@@ -3,7 +3,7 @@
 //! ```text
 //!            worker 0 … n (threads of their own, each runs a batch to its end)
 //!   TUN queue ─► policies ─► ESP tunnel ─► seal ─► sendmmsg ─► UDP socket (SO_REUSEPORT)
-//!             └► routes ─► WireGuard peer ─► seal ─┘
+//!             └► routes ─► peer ─► its engine: WireGuard session or ESP tunnel ─► seal ─┘
 //!   TUN queue ◄─ source check ◄─ open ◄─ classify ◄─ recvmmsg ◄─ UDP socket
 //!   (the same by way of raw sockets, where ESP tunnels go without UDP; worker 0 receives there)
 //!                   ▲ snapshot (arc-swap)
@@ -23,6 +23,8 @@ mod control;
 mod counters;
 mod datagram;
 mod dataplane;
+mod engine;
+mod engines;
 mod error;
 mod esp_config;
 mod esp_inbound;
@@ -30,12 +32,16 @@ mod esp_outbound;
 mod esp_table;
 mod esp_tunnel;
 mod event;
+mod gate;
 mod guard;
 mod holder;
 mod inbound;
+mod liveness;
 mod outbound;
 mod path_mtu;
 mod peer_slot;
+mod probe;
+mod probed;
 mod raw;
 mod relays;
 mod routes;
@@ -51,11 +57,13 @@ mod worker;
 pub use config::{Config, MAX_DEFAULT_WORKERS, PeerConfig, PeerPath};
 pub use datagram::{DatagramKind, classify};
 pub use dataplane::Dataplane;
+pub use engine::Engine;
 pub use error::{PeerError, StartError};
 pub use esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus, SaStatus};
 pub use event::Event;
 pub use guard::{GuardAction, GuardConfig, GuardStatus};
 pub use ipnet::IpNet;
+pub use probe::ProbeAddresses;
 pub use raw::can_open_raw_esp;
 pub use relays::{RelayCarrier, RelayStream};
 pub use status::{PeerState, PeerStatus, Status, Totals};

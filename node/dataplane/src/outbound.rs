@@ -1,4 +1,4 @@
-//! TUN → policy or route → ESP tunnel, guard or WireGuard peer → seal → UDP, a batch at a time.
+//! TUN → policy or route → ESP tunnel, guard or peer → seal by its engine → UDP, a batch at a time.
 
 use std::io;
 use std::time::Instant;
@@ -10,11 +10,13 @@ use twinmesh_wireguard::{Destination, Peer, Sealed, Transmit};
 
 use crate::batch::PacketBatch;
 use crate::counters::{Counters, DropReason};
+use crate::engine::Engine;
 use crate::esp_outbound;
 use crate::esp_table::Protection;
 use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
-use crate::guard::{Guard, Met};
+use crate::gate::Met;
+use crate::guard::Guard;
 use crate::inbound::Events;
 use crate::peer_slot::PeerSlot;
 use crate::relays::Relays;
@@ -121,14 +123,31 @@ impl<'t, 'p> Pass<'t, 'p> {
         let Some((packet, way)) = self.destination(bytes) else { return };
         let Self { fragment, news, sends, held, ports, now, .. } = self;
         match way {
-            Way::WireGuard(slot) => match held.take(slot) {
-                Some(peer) => {
-                    seal(peer, packet.bytes(), sends, *ports, *now);
-                    news.extend(slot.needed(peer.has_session(), *now));
-                }
-                None => ports.counters.dropped(DropReason::PeerRemoved),
-            },
             Way::Esp(tunnel) => esp_outbound::seal(tunnel, &packet, fragment, sends, *ports, *now),
+            Way::Peer(slot) => {
+                let engine = slot.engines.present.get();
+                if let Some(marks) = slot.engines.marks(engine) {
+                    marks.sent();
+                }
+                match engine {
+                    Engine::WireGuard => match held.take(slot) {
+                        Some(peer) => {
+                            seal(peer, packet.bytes(), sends, *ports, *now);
+                            news.extend(slot.needed(peer.has_session(), *now));
+                        }
+                        None => ports.counters.dropped(DropReason::PeerRemoved),
+                    },
+                    Engine::Esp | Engine::Hold => match slot.engines.tunnel().as_deref() {
+                        Some(tunnel) if engine == Engine::Esp => {
+                            esp_outbound::seal(tunnel, &packet, fragment, sends, *ports, *now);
+                        }
+                        Some(_) | None => {
+                            let met = slot.engines.gate.meet(packet.bytes(), *now);
+                            self.met(met, &packet, || Event::Needed { peer: slot.key });
+                        }
+                    },
+                }
+            }
         }
     }
 
@@ -169,12 +188,18 @@ impl<'t, 'p> Pass<'t, 'p> {
             answer(&packet, IcmpError::NoRoute, ports);
             return None;
         };
-        Some((packet, Way::WireGuard(slot)))
+        Some((packet, Way::Peer(slot)))
     }
 
     fn guarded(&mut self, guard: &Guard, packet: &IpPacket<'_>, flow: Flow) {
-        match guard.meet(packet.bytes(), self.now) {
-            Met::Called => self.news.push(Event::Wanted { guard: guard.name.clone(), flow }),
+        let met = guard.meet(packet.bytes(), self.now);
+        self.met(met, packet, || Event::Wanted { guard: guard.name.clone(), flow });
+    }
+
+    /// What becomes of a packet without a tunnel.
+    fn met(&mut self, met: Met, packet: &IpPacket<'_>, call: impl FnOnce() -> Event) {
+        match met {
+            Met::Called => self.news.push(call()),
             Met::Kept => {}
             Met::Dropped => self.ports.counters.dropped(DropReason::NoSa),
             Met::Refused => {
@@ -195,7 +220,7 @@ impl<'t, 'p> Pass<'t, 'p> {
 
 /// What carries a packet.
 enum Way<'t> {
-    WireGuard(&'t PeerSlot),
+    Peer(&'t PeerSlot),
     Esp(&'t EspTunnel),
 }
 
@@ -208,7 +233,7 @@ pub(crate) fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) 
     }
 }
 
-fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
+pub(crate) fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
     let transmit = match peer.seal(packet, sends.slot(ports), now) {
         Sealed::Send(transmit) => Some(transmit),
         Sealed::Waiting(transmit) => transmit,

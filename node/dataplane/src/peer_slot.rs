@@ -1,4 +1,4 @@
-//! A peer's place in the table: its session, and the path that was chosen for it.
+//! A peer's place in the table: its session, its engines, and the path that was chosen for it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use twinmesh_wireguard::{EndpointPolicy, Peer, PeerIndex, PublicKey};
 
 use crate::config::PeerPath;
+use crate::engines::Engines;
 use crate::event::Event;
 
 /// The agent hears at most so often that a peer was heard from elsewhere…
@@ -21,7 +22,9 @@ const NEEDED_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct PeerSlot {
     pub(crate) key: PublicKey,
     pub(crate) index: PeerIndex,
+    /// None where the peer was removed, and where WireGuard is not spoken with it.
     pub(crate) peer: Mutex<Option<Peer>>,
+    pub(crate) engines: Engines,
     is_managed: AtomicBool,
     path: ArcSwapOption<PeerPath>,
     told: Mutex<Told>,
@@ -35,11 +38,13 @@ struct Told {
 }
 
 impl PeerSlot {
-    pub(crate) fn new(peer: Peer, policy: EndpointPolicy) -> Self {
+    /// Of a peer with which no engine is spoken yet.
+    pub(crate) fn new(key: PublicKey, index: PeerIndex, policy: EndpointPolicy, now: Instant) -> Self {
         Self {
-            key: peer.public_key(),
-            index: peer.index(),
-            peer: Mutex::new(Some(peer)),
+            key,
+            index,
+            peer: Mutex::default(),
+            engines: Engines::new(now),
             is_managed: AtomicBool::new(policy == EndpointPolicy::Managed),
             path: ArcSwapOption::empty(),
             told: Mutex::default(),
@@ -105,15 +110,10 @@ fn is_due(last: &mut Option<Instant>, interval: Duration, now: Instant) -> bool 
 
 #[cfg(test)]
 mod tests {
-    use twinmesh_wireguard::{Device, PeerSettings, PrivateKey};
-
     use super::*;
 
     fn slot(policy: EndpointPolicy, now: Instant) -> PeerSlot {
-        let [own, other] = [(); 2].map(|()| PrivateKey::generate().unwrap());
-        let settings = PeerSettings { endpoint: policy, ..PeerSettings::default() };
-        let index = PeerIndex::of_receiver(0x100);
-        PeerSlot::new(Peer::new(&Device::new(&own), other.public_key(), index, settings, now), policy)
+        PeerSlot::new(PublicKey([2; 32]), PeerIndex::of_receiver(0x100), policy, now)
     }
 
     fn path(last: u8) -> PeerPath {

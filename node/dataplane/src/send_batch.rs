@@ -19,7 +19,7 @@ use crate::udp::UdpPort;
 /// Room beyond a batch for copies of handshakes and packets that had waited.
 const SPARE: usize = 64;
 /// More than any suite adds: SPI and sequence number, IV of 16, padding of 15 and its length and next header, ICV of 32.
-const ESP_OVERHEAD: usize = 80;
+pub(crate) const ESP_OVERHEAD: usize = 80;
 
 /// Sealed datagrams on their way out. One `sendmmsg` takes all that go through one socket; with GSO, neighbours of one
 /// size and one destination will become one message here.

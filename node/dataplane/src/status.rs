@@ -6,6 +6,7 @@ use std::time::Duration;
 use twinmesh_wireguard::PublicKey;
 
 use crate::config::PeerPath;
+use crate::engine::Engine;
 
 /// A picture of the data plane at one moment; counters run since its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +31,21 @@ pub struct Totals {
     pub tx_bytes: u64,
 }
 
-/// One peer.
+/// One peer. Handshake, counters and state are WireGuard's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerStatus {
     pub public_key: PublicKey,
+    /// What is sent to it goes by this one.
+    pub engine: Engine,
     /// Where its datagrams go: to where the newest authenticated one came from, or along its path.
     pub endpoint: Option<SocketAddr>,
     /// Of a managed peer.
     pub path: Option<PeerPath>,
     /// Age of the present session.
     pub last_handshake: Option<Duration>,
+    /// Since an agent was heard by each engine, to a tenth of a second.
+    pub heard_wireguard: Option<Duration>,
+    pub heard_esp: Option<Duration>,
     /// Inner packets and bytes from and to this peer.
     pub rx_packets: u64,
     pub rx_bytes: u64,

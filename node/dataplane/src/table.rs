@@ -62,6 +62,13 @@ impl Table {
         self.by_key.remove_mut(&slot.key);
     }
 
+    /// Makes a peer's packets be sealed by the tunnel that is to send now.
+    pub(crate) fn bind(&self, peer: PeerIndex) {
+        if let Some(slot) = self.by_index(peer) {
+            slot.engines.tunnel.store(self.esp.bound_to(peer).cloned());
+        }
+    }
+
     /// Makes a prefix lead to the peer, and be its to use as a source; as with `wg`, a prefix has one owner
     /// and moves to whoever is given it last.
     pub(crate) fn allow(&mut self, prefix: IpNet, slot: &Arc<PeerSlot>) {

@@ -109,7 +109,7 @@ impl Worker {
             }
             if mem::take(&mut raw_ready) {
                 for socket in self.raw.iter() {
-                    let run = inbound.run_raw(socket, table, ports);
+                    let run = inbound.run_raw(socket, table, news, &mut sends, ports);
                     raw_ready |= !drained(run, "ESP", &self.counters);
                     raw_ready |= !drained(inbound.run_too_big(socket, table), "ICMPv6", &self.counters);
                 }

@@ -68,6 +68,7 @@ fn tunnel(own: u8, other: u8, guard: Option<&str>) -> EspConfig {
         original: None,
         follows: None,
         guard: guard.map(str::to_owned),
+        peer: None,
         outer: OuterPolicy::default(),
         path_mtu: 1500,
     }

@@ -63,6 +63,7 @@ fn tunnel(me: u8, outside: [&str; 2], encapsulation: Encapsulation) -> EspConfig
         original: None,
         follows: None,
         guard: None,
+        peer: None,
         outer: OuterPolicy::default(),
         path_mtu: 1500,
     }

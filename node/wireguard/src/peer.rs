@@ -270,6 +270,15 @@ impl Peer {
         None
     }
 
+    /// Nothing that was sent is answered: makes a new session, with the peer wherever it is.
+    pub fn renew<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
+        if self.paths.is_empty() {
+            return None;
+        }
+        self.attempt = None;
+        self.initiate(out, true, now)
+    }
+
     /// The node's own address changed: shows the new one to the peer.
     pub fn network_changed<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
         if self.paths.is_empty() {

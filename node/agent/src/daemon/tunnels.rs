@@ -51,6 +51,8 @@ impl Tunnel {
             endpoint: EndpointPolicy::Follow,
             allowed_ips: self.allowed_ips.clone(),
             keepalive: self.keepalive,
+            wireguard: true,
+            probe: None,
         }
     }
 }

@@ -96,6 +96,7 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
             original: None,
             follows: None,
             guard: None,
+            peer: None,
             outer,
             path_mtu,
         },

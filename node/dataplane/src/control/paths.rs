@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use twinmesh_wireguard::PublicKey;
 
@@ -16,7 +17,12 @@ const MOST_WAITING: usize = 1024;
 
 impl Control {
     pub(crate) fn set_path(&self, key: &PublicKey, path: Option<PeerPath>) -> bool {
-        self.shared.table.load().by_key(key).is_some_and(|slot| slot.set_path(path))
+        let table = self.shared.table.load();
+        let Some(slot) = table.by_key(key).filter(|slot| slot.set_path(path)) else { return false };
+        if let Some(path) = path {
+            table.esp.lead_bound(slot.index, path.remote, Instant::now());
+        }
+        true
     }
 
     pub(crate) fn set_relayed(&self, address: SocketAddr, carrier: RelayCarrier) {

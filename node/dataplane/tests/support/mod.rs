@@ -99,6 +99,8 @@ impl Node {
             ],
             endpoint: EndpointPolicy::Follow,
             keepalive: None,
+            wireguard: true,
+            probe: None,
         }
     }
 

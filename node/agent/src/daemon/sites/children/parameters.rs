@@ -61,6 +61,7 @@ pub(super) fn esp_config(
             .map(|original| OriginalAddresses { source: original.source, destination: original.destination }),
         follows,
         guard: None,
+        peer: None,
         outer: OuterPolicy::default(),
         path_mtu: child.path_mtu,
     })

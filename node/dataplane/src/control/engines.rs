@@ -1,0 +1,129 @@
+//! The slow side of a peer's two engines: which one sends, and whether they still carry anything.
+
+use std::time::Instant;
+
+use twinmesh_wireguard::{PublicKey, Sealed};
+
+use super::{Control, Port};
+use crate::engine::Engine;
+use crate::engines::ENGINES;
+use crate::esp_config::EspPath;
+use crate::event::Event;
+use crate::guard::GuardAction;
+use crate::liveness::Finding;
+use crate::peer_slot::PeerSlot;
+use crate::probe::{self, Kind, Probe};
+use crate::relays::Relays;
+use crate::send_batch::ESP_OVERHEAD;
+
+/// Of the probes of the data plane's own; the agent is not told of their answers.
+pub(crate) const OWN_TOKEN: u64 = 0;
+
+/// What a probe asks.
+#[derive(Clone, Copy)]
+struct Question {
+    engine: Engine,
+    attempt: u8,
+    token: u64,
+}
+
+impl Control {
+    pub(crate) fn set_engine(&self, key: &PublicKey, engine: Engine) -> bool {
+        let table = self.shared.table.load();
+        let Some(slot) = table.by_key(key) else { return false };
+        slot.engines.present.set(engine);
+        slot.engines.gate.act(match engine {
+            Engine::WireGuard | Engine::Esp => GuardAction::Call,
+            Engine::Hold => GuardAction::Refuse,
+        });
+        if engine == Engine::WireGuard {
+            self.shared.released.lock().extend(slot.engines.gate.take(Instant::now()));
+        }
+        true
+    }
+
+    pub(crate) fn probe(&self, key: &PublicKey, engine: Engine, token: u64) -> bool {
+        let table = self.shared.table.load();
+        table.by_key(key).is_some_and(|slot| {
+            self.port.ask(slot, &table.relays, Question { engine, attempt: 0, token }, Instant::now())
+        })
+    }
+
+    /// Whether both engines still carry something to an agent.
+    pub(super) fn look_at_engines(&self, slot: &PeerSlot, relays: &Relays, now: Instant) {
+        if slot.engines.probe_addresses().is_none() {
+            return;
+        }
+        let found = slot.engines.both(|_, marks, liveness| liveness.look(marks, now));
+        for (engine, findings) in ENGINES.into_iter().zip(found) {
+            for finding in findings.into_iter().flatten() {
+                self.act_on_finding((slot, engine), relays, finding, now);
+            }
+        }
+    }
+
+    fn act_on_finding(
+        &self,
+        (slot, engine): (&PeerSlot, Engine),
+        relays: &Relays,
+        finding: Finding,
+        now: Instant,
+    ) {
+        let peer = slot.key;
+        let event = match finding {
+            Finding::Probe { attempt } => {
+                self.port.ask(slot, relays, Question { engine, attempt, token: OWN_TOKEN }, now);
+                if engine == Engine::WireGuard && attempt == 1 {
+                    // The other end may have lost the session with its memory.
+                    self.port.act_on(slot, relays, |peer, out| peer.renew(out, now));
+                }
+                return;
+            }
+            Finding::Silent => Event::Silent { peer, engine },
+            Finding::Answers => Event::Answers { peer, engine },
+            Finding::Unheard => Event::Unheard { peer, engine },
+        };
+        tracing::debug!(%peer, engine = engine.as_str(), ?finding, "an engine's liveness");
+        (self.shared.events)(event);
+    }
+}
+
+impl Port {
+    /// Asks the peer by this engine whether it still hears us; false where there is nothing to ask by.
+    fn ask(&self, slot: &PeerSlot, relays: &Relays, question: Question, now: Instant) -> bool {
+        let Question { engine, attempt, token } = question;
+        let Some(ends) = slot.engines.probe_addresses() else { return false };
+        let mut packet = [0; probe::MAX_LEN];
+        let probe = Probe { kind: Kind::Request, engine, attempt, token };
+        let Some(packet) = probe.write(ends, &mut packet) else { return false };
+        match engine {
+            Engine::WireGuard => {
+                let mut asked = false;
+                self.act_on(slot, relays, |peer, out| match peer.seal(packet, out, now) {
+                    Sealed::Send(transmit) => {
+                        asked = true;
+                        Some(transmit)
+                    }
+                    Sealed::Waiting(transmit) => {
+                        asked = true;
+                        transmit
+                    }
+                    Sealed::Dropped(_) => None,
+                });
+                asked
+            }
+            Engine::Esp => {
+                let tunnel = slot.engines.tunnel();
+                let mut out = [0; probe::MAX_LEN + ESP_OVERHEAD];
+                let sealed = tunnel.as_ref().and_then(|tunnel| {
+                    let length = tunnel.outbound.seal(packet, &mut out, now).ok()?;
+                    Some((tunnel.path(), out.get(..length)?))
+                });
+                // Peers have raw ESP of no kind: only UDP passes every NAT.
+                let Some((EspPath { local, remote, .. }, datagram)) = sealed else { return false };
+                self.send(relays, local, remote, datagram).is_ok()
+            }
+            Engine::Hold => false,
+        }
+    }
+}
