@@ -161,7 +161,9 @@ fn streams_of_the_agents_carry_as_well_and_one_that_is_full_loses_by_number() {
     carry(&a, RELAYED[1], RelayCarrier::Stream(Arc::new(Pipe(from_a))));
     carry(&b, RELAYED[0], RelayCarrier::Stream(Arc::new(Pipe(from_b))));
     let pass = |pipe: &Receiver<Vec<u8>>, to: &Node, from: &str| {
-        pipe.try_iter().for_each(|datagram| to.dataplane.take_relayed(endpoint(from), &datagram));
+        for datagram in pipe.try_iter() {
+            to.dataplane.take_relayed(endpoint(from), &datagram);
+        }
     };
     thread::scope(|scope| {
         let ping = scope.spawn(|| a.sh_ok("ping -c 5 -i 0.1 -W 2 100.64.0.2"));
