@@ -293,6 +293,7 @@ fn peer_status(slot: &PeerSlot, now: Instant) -> PeerStatus {
         last_handshake: peer.and_then(Peer::last_handshake).map(|at| now.saturating_duration_since(at)),
         heard_wireguard,
         heard_esp,
+        has_esp: slot.engines.tunnel().is_some(),
         rx_packets: received.packets,
         rx_bytes: received.bytes,
         tx_packets: sent.packets,

@@ -46,6 +46,8 @@ pub struct PeerStatus {
     /// Since an agent was heard by each engine, to a tenth of a second.
     pub heard_wireguard: Option<Duration>,
     pub heard_esp: Option<Duration>,
+    /// Whether an ESP tunnel that is bound to it sends.
+    pub has_esp: bool,
     /// Inner packets and bytes from and to this peer.
     pub rx_packets: u64,
     pub rx_bytes: u64,

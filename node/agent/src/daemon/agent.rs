@@ -10,6 +10,7 @@ use twinmesh_control::{CoordinatorMessage, Endpoint};
 use twinmesh_dataplane::Event as DataplaneEvent;
 use twinmesh_path::StunClient;
 
+use super::change::EngineChanges;
 use super::history::History;
 use super::manual_sas::ManualSas;
 use super::netcheck::Netcheck;
@@ -52,6 +53,7 @@ pub(super) struct Agent {
     pub(super) stun: StunClient,
     pub(super) netcheck: Netcheck,
     pub(super) history: History,
+    pub(super) changes: EngineChanges,
     pub(super) mapper: PortMapper,
     pub(super) map_due: Option<Instant>,
     pub(super) map_written: Option<Instant>,
@@ -96,6 +98,7 @@ impl Agent {
             stun: StunClient::new(random()?),
             netcheck,
             history: History::default(),
+            changes: EngineChanges::default(),
             map_due: None,
             map_written: None,
             counters_due: Instant::now() + COUNTERS_INTERVAL,
@@ -152,10 +155,22 @@ impl Agent {
         let pending = self.pending.as_ref().map(|pending| pending.until);
         let sites = self.sites.poll_timeout();
         let netcheck = self.netcheck.poll_timeout();
-        [session, plane, counters, pending, sites, netcheck, self.map_due, self.plane_retry, self.sas_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let changes = self.changes.poll_timeout(Instant::now());
+        [
+            session,
+            changes,
+            plane,
+            counters,
+            pending,
+            sites,
+            netcheck,
+            self.map_due,
+            self.plane_retry,
+            self.sas_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub(super) async fn handle_call(&mut self, call: Call, now: Instant) {
@@ -225,6 +240,10 @@ impl Agent {
             }
             DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
             DataplaneEvent::Wanted { guard, flow } => self.site_wanted(&guard, &flow, now),
+            DataplaneEvent::Probed { peer, engine, token } => self.engine_proven(&peer, engine, token, now),
+            DataplaneEvent::Silent { peer, engine } => self.engine_silent(&peer, engine, now),
+            DataplaneEvent::Unheard { peer, engine } => self.engine_unheard(&peer, engine, now),
+            DataplaneEvent::Answers { peer, engine } => self.engine_answers(&peer, engine, now),
             DataplaneEvent::PeerUp { peer, endpoint } => {
                 tracing::debug!(%peer, %endpoint, "a tunnel is up");
                 self.happened(&peer, format!("WireGuard: a session stands, with {endpoint}"));
@@ -278,6 +297,7 @@ impl Agent {
         }
         self.sweep_if_due().await;
         self.watch_sas(now);
+        self.drive_changes(now);
         self.drive_sites(now).await;
         self.count_if_due(now);
         if let Some(session) = self.session.as_mut() {

@@ -9,6 +9,7 @@
 //! ```
 
 mod agent;
+mod change;
 mod explain;
 mod history;
 mod login;

@@ -7,6 +7,7 @@ use twinmesh_control::{NetworkMap, Protocol, Report, TunnelReport};
 use twinmesh_dataplane::{PeerStatus, PublicKey};
 
 use super::agent::Agent;
+use super::change::{Carrier, EngineChanges};
 use super::sites::NodeTunnel;
 
 /// Counters of tunnels that carry traffic are reported so often.
@@ -18,7 +19,10 @@ impl Agent {
     pub(super) fn report(&self) -> Report {
         let Some(plane) = &self.plane else { return Report::default() };
         let tunnels = match &self.stored.map {
-            Some(map) => tunnels(map, plane.dataplane.status().peers, self.node_tunnels(Instant::now())),
+            Some(map) => {
+                let now = Instant::now();
+                tunnels(map, &self.changes, plane.dataplane.status().peers, self.node_tunnels(now), now)
+            }
             None => Vec::new(),
         };
         Report { endpoints: self.endpoints(), tunnels, nat: self.netcheck.nat.clone() }
@@ -35,40 +39,49 @@ impl Agent {
     }
 }
 
-/// The tunnels that have a session; of very many, those with the newest.
-fn tunnels(map: &NetworkMap, peers: Vec<PeerStatus>, nodes: Vec<NodeTunnel>) -> Vec<TunnelReport> {
+/// The tunnels that have a session and carry a peer's traffic, and those of which something has failed; of very many,
+/// those with the newest sessions.
+fn tunnels(
+    map: &NetworkMap,
+    changes: &EngineChanges,
+    peers: Vec<PeerStatus>,
+    nodes: Vec<NodeTunnel>,
+    now: Instant,
+) -> Vec<TunnelReport> {
     let ids: HashMap<PublicKey, _> =
         map.peers.values().map(|peer| (PublicKey(peer.wireguard_key.0), peer.id)).collect();
-    let generation = |id| map.peers.get(&id).map(|peer| peer.generation).unwrap_or_default();
+    let of_map = |id| map.peers.get(&id).map(|peer| peer.generation);
+    let generation = |id| changes.generation(id).or_else(|| of_map(id)).unwrap_or_default();
+    let in_esp = |id| changes.sending(id) == Some(Carrier::Esp);
     let mut tunnels: Vec<TunnelReport> = peers
         .into_iter()
-        .filter(|peer| peer.last_handshake.is_some())
         .filter_map(|peer| {
             let id = *ids.get(&peer.public_key)?;
-            Some(TunnelReport {
+            (!in_esp(id)).then(|| TunnelReport {
                 peer: id,
                 protocol: Protocol::Wireguard,
                 generation: generation(id),
                 endpoint: peer.endpoint,
                 path: None,
-                failed: Vec::new(),
+                failed: changes.failed(id, now),
                 handshake_age: peer.last_handshake.map(|age| age.as_secs()),
                 received: peer.rx_bytes,
                 sent: peer.tx_bytes,
             })
         })
         .collect();
-    tunnels.extend(nodes.into_iter().filter(|node| node.handshake.is_some()).map(|node| TunnelReport {
+    tunnels.extend(nodes.into_iter().filter(|node| in_esp(node.peer)).map(|node| TunnelReport {
         peer: node.peer,
         protocol: Protocol::Esp,
         generation: generation(node.peer),
         endpoint: node.endpoint,
         path: None,
-        failed: Vec::new(),
+        failed: changes.failed(node.peer, now),
         handshake_age: node.handshake.map(|age| age.as_secs()),
         received: node.traffic.rx_bytes,
         sent: node.traffic.tx_bytes,
     }));
+    tunnels.retain(|tunnel| tunnel.handshake_age.is_some() || !tunnel.failed.is_empty());
     tunnels.sort_by_key(|tunnel| tunnel.handshake_age);
     tunnels.truncate(MOST_TUNNELS);
     tunnels

@@ -49,6 +49,7 @@ impl Agent {
     pub(super) fn stop_plane(&mut self) {
         // The rules of detours do not go with the TUN device.
         self.end_nodes();
+        self.changes.clear();
         self.end_sites();
         self.manual_sas.sweep |= self.has_sas();
         self.plane = None;
@@ -63,7 +64,10 @@ impl Agent {
         if let (Some(plane), Some(map)) = (self.plane.as_mut(), &self.stored.map) {
             plane.apply(map, change, &self.here).await;
         }
-        self.sync_nodes(change, Instant::now());
+        let now = Instant::now();
+        self.sync_changes(change, now);
+        self.sync_nodes(change, now);
+        self.drive_changes(now);
     }
 }
 

@@ -9,6 +9,7 @@ use twinmesh_control::{Peer, Protocol};
 use twinmesh_dataplane::{MAX_DEFAULT_WORKERS, PeerState, PeerStatus as TunnelStatus, PublicKey};
 
 use super::agent::Agent;
+use super::change;
 use super::plane::MTU;
 use super::sites::{NodeTunnel, Traffic};
 use super::tunnels::{in_esp, in_wireguard};
@@ -51,7 +52,7 @@ impl Agent {
             preference: self.stored.config.preference.clone(),
             behind_nat: self.here.behind_nat,
             peers: map.map_or_else(Vec::new, |map| {
-                map.peers.values().map(|peer| peer_status(peer, carrier_of(&tunnels, &nodes, peer))).collect()
+                map.peers.values().map(|peer| self.peer_status_of(peer, &tunnels, &nodes)).collect()
             }),
             datagrams: named(datagrams),
             drops: named(drops),
@@ -69,7 +70,7 @@ impl Agent {
         map.peers
             .values()
             .flat_map(|peer| {
-                let carrier = carrier_of(&tunnels, &nodes, peer);
+                let carrier = carrier_of(&tunnels, &nodes, peer, self.changes.sending(peer.id));
                 peer.allowed_ips.iter().map(move |destination| RouteStatus {
                     destination: *destination,
                     peer: peer.name.clone(),
@@ -87,7 +88,12 @@ impl Agent {
         let key = PublicKey(peer.wireguard_key.0);
         let tunnel = self.plane.as_ref().and_then(|plane| plane.dataplane.peer_status(&key));
         let tunnels = tunnel.into_iter().map(|tunnel| (key, tunnel)).collect();
-        peer_status(peer, carrier_of(&tunnels, &self.node_tunnels(Instant::now()), peer))
+        self.peer_status_of(peer, &tunnels, &self.node_tunnels(Instant::now()))
+    }
+
+    fn peer_status_of(&self, peer: &Peer, tunnels: &Tunnels, nodes: &[NodeTunnel]) -> PeerStatus {
+        let status = peer_status(peer, carrier_of(tunnels, nodes, peer, self.changes.sending(peer.id)));
+        PeerStatus { problem: self.changes.problem(peer.id).or(status.problem), ..status }
     }
 
     fn state(&self) -> State {
@@ -160,7 +166,14 @@ enum Carrier<'a> {
     Nothing,
 }
 
-fn carrier_of<'a>(tunnels: &'a Tunnels, nodes: &'a [NodeTunnel], peer: &Peer) -> Carrier<'a> {
+/// `sending`: of an agent, what its traffic goes by.
+fn carrier_of<'a>(
+    tunnels: &'a Tunnels,
+    nodes: &'a [NodeTunnel],
+    peer: &Peer,
+    sending: Option<change::Carrier>,
+) -> Carrier<'a> {
+    let nodes = if sending == Some(change::Carrier::WireGuard) { &[] } else { nodes };
     match nodes.binary_search_by_key(&peer.id, |node| node.peer).ok().and_then(|at| nodes.get(at)) {
         Some(node) => Carrier::Esp(node),
         None if in_esp(peer).is_none() && !in_wireguard(peer) => Carrier::Nothing,

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use twinmesh_control::{Endpoint, EndpointKind, IdentityKey, NetworkMap, NodeId, Peer, Protocol};
-use twinmesh_dataplane::{EndpointPolicy, PeerConfig, PublicKey};
+use twinmesh_control::{Endpoint, EndpointKind, IdentityKey, NetworkMap, NodeId, Peer, PeerKind, Protocol};
+use twinmesh_dataplane::{EndpointPolicy, PeerConfig, ProbeAddresses, PublicKey};
 
 /// Shorter than the life of a mapping in any NAT that people use (RFC 4787 asks for 2 minutes, many have 30 s).
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -29,6 +29,9 @@ pub(super) struct Tunnel {
     pub(super) endpoints: Vec<SocketAddr>,
     pub(super) allowed_ips: Vec<IpNet>,
     pub(super) keepalive: Option<Duration>,
+    /// Whether WireGuard is spoken with it.
+    pub(super) wireguard: bool,
+    pub(super) probe: Option<ProbeAddresses>,
 }
 
 impl Tunnel {
@@ -39,7 +42,9 @@ impl Tunnel {
             allowed_ips: peer.allowed_ips.clone(),
             // A keepalive also starts the handshake. Who is behind a NAT must speak first to be reached. Who
             // does not know yet has just started, and its peers may still hold its former sessions.
-            keepalive: (here.behind_nat != Some(false)).then_some(KEEPALIVE),
+            keepalive: (here.behind_nat != Some(false) && in_wireguard(peer)).then_some(KEEPALIVE),
+            wireguard: !peer.compliance,
+            probe: (peer.kind == PeerKind::Agent).then(|| probe_addresses(peer, map)).flatten(),
         }
     }
 
@@ -51,10 +56,17 @@ impl Tunnel {
             endpoint: EndpointPolicy::Follow,
             allowed_ips: self.allowed_ips.clone(),
             keepalive: self.keepalive,
-            wireguard: true,
-            probe: None,
+            wireguard: self.wireguard,
+            probe: self.probe,
         }
     }
+}
+
+/// Between the first addresses of one family.
+fn probe_addresses(peer: &Peer, map: &NetworkMap) -> Option<ProbeAddresses> {
+    let own = map.own.addresses.iter();
+    own.flat_map(|own| peer.addresses.iter().map(|peer| ProbeAddresses { own: *own, peer: *peer }))
+        .find(|ends| ends.own.is_ipv4() == ends.peer.is_ipv4())
 }
 
 /// Where a peer may be, the likeliest first.
@@ -137,7 +149,7 @@ impl Tunnels {
     ) -> Vec<Step> {
         let (mut removals, mut settings) = (Vec::new(), Vec::new());
         for id in ids {
-            let peer = map.peers.get(&id).filter(|peer| in_wireguard(peer));
+            let peer = map.peers.get(&id).filter(|peer| in_esp(peer).is_some() || in_wireguard(peer));
             let wanted = peer.map(|peer| Tunnel::new(peer, map, here));
             let present = self.present.get(&id);
             if present == wanted.as_ref() {
@@ -199,15 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_whose_traffic_esp_carries_has_no_wireguard() {
+    fn a_peer_in_esp_keeps_wireguard_at_rest_unless_only_approved_algorithms_are_allowed() {
         let mut tunnels = Tunnels::default();
         tunnels.update_all(&map(1, [peer(2), peer(3)]), &here(None));
         let esp = Peer { protocol: Protocol::Esp, ..peer(2) };
         let steps = tunnels.update_all(&map(2, [esp.clone(), peer(3)]), &here(None));
-        assert_eq!(steps, [Step::Remove(PublicKey(esp.wireguard_key.0))]);
+        let [Step::Set(tunnel)] = steps.as_slice() else { panic!("{steps:?}") };
+        assert_eq!((tunnel.wireguard, tunnel.keepalive), (true, None));
+        let compliant = Peer { compliance: true, ..esp.clone() };
+        let steps = tunnels.update_all(&map(3, [compliant, peer(3)]), &here(None));
+        let [Step::Set(tunnel)] = steps.as_slice() else { panic!("{steps:?}") };
+        assert!(!tunnel.wireguard);
         // Without a key to prove itself with, it could not be spoken to.
         let nameless = Peer { identity: None, ..esp };
-        assert_eq!(tunnels.update_all(&map(3, [nameless, peer(3)]), &here(None)).len(), 1);
+        assert_eq!(tunnels.update_all(&map(4, [nameless, peer(3)]), &here(None)).len(), 1);
     }
 
     #[test]

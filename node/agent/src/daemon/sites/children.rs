@@ -104,6 +104,7 @@ impl Agent {
         let guard = (!is_of_node(&event.connection)).then(|| guard_name(&event.connection, &event.child));
         let mut config = esp_config(event, name.clone(), follows, child, follow_remote)?;
         config.guard = guard;
+        config.peer = self.sites.nodes.wireguard_key(&config.name);
         let destinations = child.destinations(&config.outbound.selectors.remote);
         let installed = Installed::of_child(&config, destinations);
         plane.dataplane.add_esp(config).map_err(|error| error.to_string())?;

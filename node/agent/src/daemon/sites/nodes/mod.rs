@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use twinmesh_control::NodeId;
+use twinmesh_dataplane::PublicKey;
 use twinmesh_ike::Command;
 use twinmesh_ike::config::Remote;
 
@@ -72,6 +73,11 @@ impl Nodes {
     /// What the data plane needs to know of a child of that connection.
     pub(super) fn child(&self, connection: &str) -> Option<&SiteChild> {
         self.named(connection).map(|node| &node.child)
+    }
+
+    /// The peer whose traffic a tunnel of that name carries, as the data plane knows it.
+    pub(super) fn wireguard_key(&self, tunnel: &str) -> Option<PublicKey> {
+        self.named(traffic::connection_of(tunnel)).map(|node| node.wanted.wireguard_key)
     }
 
     fn named(&self, connection: &str) -> Option<&Node> {

@@ -24,7 +24,8 @@ impl Agent {
         let Some(map) = &self.stored.map else { return };
         let own = self.stored.identity.public();
         let wanted = |id: &NodeId| {
-            let wanted = map.peers.get(id).and_then(|peer| Wanted::of(peer, map, &self.here, own));
+            let peer = map.peers.get(id).filter(|_| self.changes.is_in_esp(*id));
+            let wanted = peer.and_then(|peer| Wanted::of(peer, map, &self.here, own));
             (*id, wanted)
         };
         let news: Vec<(NodeId, Option<Wanted>)> = match change {
@@ -56,6 +57,26 @@ impl Agent {
             let remote = wanted.endpoints.first().map_or(Remote::Anywhere, |first| Remote::Roaming(*first));
             let id = self.sites.nodes.add(wanted, now);
             self.expect_node(id, remote);
+        }
+    }
+
+    /// ESP with one peer is opened or closed.
+    pub(in crate::daemon) fn sync_node(&mut self, id: NodeId, now: Instant) {
+        self.sync_nodes(&MapChange::Peers { changed: vec![id], removed: Vec::new(), own: false }, now);
+    }
+
+    /// What stands with a peer carries nothing: it is made anew.
+    pub(in crate::daemon) fn renew_node(&mut self, id: NodeId, now: Instant) {
+        let Some(node) = self.sites.nodes.peers.get(&id) else { return };
+        let connection = node.connection.clone();
+        if node.standing.is_none() {
+            return;
+        }
+        self.command(Command::TerminateConnection { connection }, now);
+        self.obey_engine(now);
+        if let Some(node) = self.sites.nodes.peers.get_mut(&id) {
+            node.standing = None;
+            node.attempts.restart(now, true);
         }
     }
 

@@ -50,7 +50,7 @@ impl Traffic {
 }
 
 /// The connection that a tunnel belongs to.
-fn connection_of(tunnel: &str) -> &str {
+pub(super) fn connection_of(tunnel: &str) -> &str {
     tunnel.split('/').next().unwrap_or(tunnel)
 }
 

@@ -4,15 +4,18 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use twinmesh_control::{EndpointKind, IdentityKey, NetworkMap, NodeId, Peer};
+use twinmesh_dataplane::PublicKey;
 use twinmesh_ike::config::{SelectorPair, TrafficSelector};
 
-use super::super::super::tunnels::{Surroundings, in_esp, usable_endpoints};
+use super::super::super::tunnels::{Surroundings, usable_endpoints};
 
 /// A peer as IKE has to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) id: NodeId,
     pub(super) name: String,
+    /// By which the data plane knows it.
+    pub(super) wireguard_key: PublicKey,
     /// What it proves itself with.
     pub(super) key: IdentityKey,
     /// Where it may be, the likeliest first.
@@ -25,12 +28,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// `None` where ESP does not carry the peer's traffic.
+    /// `None` where the peer has nothing to prove itself with.
     pub(super) fn of(peer: &Peer, map: &NetworkMap, here: &Surroundings, own: IdentityKey) -> Option<Self> {
-        let key = in_esp(peer)?;
+        let key = peer.identity?;
         Some(Self {
             id: peer.id,
             name: peer.name.clone(),
+            wireguard_key: PublicKey(peer.wireguard_key.0),
             key,
             endpoints: usable_endpoints(peer, map, here),
             selectors: SelectorPair {
@@ -44,7 +48,8 @@ impl Wanted {
 
     /// Whether what stands between the two may stay.
     pub(super) fn is_as_before(&self, before: &Self) -> bool {
-        let what = |wanted: &Self| (wanted.key, wanted.compliance, wanted.selectors.clone());
+        let what =
+            |wanted: &Self| (wanted.key, wanted.wireguard_key, wanted.compliance, wanted.selectors.clone());
         self.name == before.name && what(self) == what(before)
     }
 }
@@ -104,13 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn only_peers_in_esp_with_a_key_are_spoken_to() {
+    fn only_peers_with_a_key_are_spoken_to() {
         let of = |peer: &Peer| Wanted::of(peer, &map(1, []), &here(None), IdentityKey([1; 32]));
         let esp = Peer { protocol: Protocol::Esp, ..peer(2) };
         assert!(of(&esp).is_some());
-        assert_eq!(of(&peer(2)), None);
-        assert_eq!(of(&Peer { identity: None, ..esp.clone() }), None);
-        assert_eq!(of(&Peer { protocol: Protocol::Other("quic".to_owned()), ..esp }), None);
+        assert_eq!(of(&Peer { identity: None, ..esp }), None);
     }
 
     #[test]

@@ -1,0 +1,161 @@
+//! A pair changes between WireGuard and ESP, and heals when one of them carries nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use twinmesh_e2e::{Mesh, on_mesh, wait_for};
+
+/// Waits until both ends send by that protocol.
+fn both_send_by(mesh: &Mesh, protocol: &str, deadline: Duration) -> Result<()> {
+    for (here, there) in [("alpha", "beta"), ("beta", "alpha")] {
+        wait_for(&format!("{here} to send by {protocol}"), deadline, || {
+            (mesh.peer(here, there).ok()?["protocol"] == protocol).then_some(())
+        })?;
+    }
+    Ok(())
+}
+
+fn set_policy(mesh: &Mesh, protocol: &str) -> Result<()> {
+    let set = ["twinmesh-coordinator", "policy", "set", "--pair", "alpha,beta", "--protocol", protocol];
+    mesh.run("hub", &set).map(drop)
+}
+
+/// Sends numbered datagrams, 10,000 a second, until its input ends; says how many.
+const SEND: &str = "
+import select, socket, sys, time
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+number, start = 0, time.perf_counter()
+while not (number % 100 == 0 and select.select([sys.stdin], [], [], 0)[0]):
+    while time.perf_counter() < start + number / 10000:
+        pass
+    sender.sendto(number.to_bytes(4, 'big') + bytes(60), (sys.argv[1], 7100))
+    number += 1
+print(number)
+";
+
+/// Receives until nothing comes for two seconds; says how many different numbers came, and the highest.
+const RECEIVE: &str = "
+import socket, sys
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+SO_RCVBUFFORCE = 33
+receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
+receiver.bind((sys.argv[1], 7100))
+receiver.settimeout(20)
+seen = set()
+try:
+    while True:
+        seen.add(int.from_bytes(receiver.recv(100)[:4], 'big'))
+        receiver.settimeout(2)
+except TimeoutError:
+    pass
+print(len(seen), max(seen, default=-1))
+";
+
+#[test]
+fn ten_thousand_packets_a_second_lose_none_while_the_pair_changes_engines_ten_times_and_back() {
+    on_mesh("engines-change", |mesh| {
+        let beta = mesh.overlay_addresses("beta")?[0].to_string();
+        mesh.run("alpha", &["ping", "-c", "2", "-i", "0.2", "-W", "2", &beta])?;
+        let receiver = mesh.spawn("beta", &["python3", "-c", RECEIVE, &beta])?;
+        wait_for("the receiver", Duration::from_secs(10), || {
+            (!mesh.run("beta", &["ss", "-Hlun", "sport = :7100"]).ok()?.is_empty()).then_some(())
+        })?;
+        let mut command = mesh.command("alpha", &["python3", "-c", SEND, &beta])?;
+        let mut sender =
+            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn()?;
+        for _ in 0..10 {
+            for protocol in ["esp", "wireguard"] {
+                set_policy(mesh, protocol)?;
+                both_send_by(mesh, protocol, Duration::from_secs(15))?;
+                let carried = || mesh.peer("alpha", "beta").ok()?["tx_packets"].as_u64();
+                let before = carried().context("no counter")?;
+                wait_for("2,500 packets more", Duration::from_secs(10), || {
+                    (carried()? >= before + 2500).then_some(())
+                })?;
+            }
+        }
+        drop(sender.stdin.take());
+        let sent = String::from_utf8(sender.wait_with_output()?.stdout)?;
+        let received = String::from_utf8(receiver.wait_with_output()?.stdout)?;
+        let [got, last] =
+            [0, 1].map(|at| received.split_whitespace().nth(at).and_then(|text| text.parse::<u64>().ok()));
+        let sent: u64 = sent.trim().parse().context("no count")?;
+        println!("{sent} packets through 20 changes of engine: {got:?} arrived");
+        ensure!(sent >= 50_000, "only {sent} packets");
+        ensure!((got, last) == (Some(sent), Some(sent - 1)), "of {sent} packets came {received}");
+        Ok(())
+    });
+}
+
+/// Drops what comes to a host's data port with such a first byte.
+fn cut(mesh: &Mesh, host: &str, rule: &str) -> Result<()> {
+    let script = format!(
+        "add table inet cut; add chain inet cut in {{ type filter hook input priority 0; }}; add rule inet cut in {rule} drop"
+    );
+    mesh.run(host, &["nft", &script]).map(drop)
+}
+
+fn mend(mesh: &Mesh, host: &str) -> Result<()> {
+    mesh.run(host, &["nft", "delete table inet cut"]).map(drop)
+}
+
+const ESP: &str = "udp dport 4500 @th,64,8 & 0x80 == 0x80";
+const WIREGUARD_DATA: &str = "udp dport 4500 @th,64,32 == 0x04000000";
+const IKE: &str = "udp dport 4500 @th,64,32 == 0";
+
+fn has_problem(peer: &Value, text: &str) -> bool {
+    peer["problem"].as_str().is_some_and(|problem| problem.contains(text))
+}
+
+#[test]
+fn what_is_not_up_in_ten_seconds_leaves_the_old_engine_and_the_reason_is_shown() {
+    on_mesh("engines-late", |mesh| {
+        let beta = mesh.overlay_addresses("beta")?[0];
+        mesh.pings_within("alpha", beta, Duration::from_secs(5))?;
+        for host in ["alpha", "beta"] {
+            cut(mesh, host, IKE)?;
+        }
+        set_policy(mesh, "esp")?;
+        wait_for("the reason", Duration::from_secs(15), || {
+            has_problem(&mesh.peer("alpha", "beta").ok()?, "ESP is not up after 10 s").then_some(())
+        })?;
+        let peer = mesh.peer("alpha", "beta")?;
+        ensure!(peer["protocol"] == "wireguard" && peer["state"] == "active", "{peer}");
+        mesh.pings_within("alpha", beta, Duration::from_secs(1))?;
+        for host in ["alpha", "beta"] {
+            mend(mesh, host)?;
+        }
+        both_send_by(mesh, "esp", Duration::from_mins(1))?;
+        ensure!(!has_problem(&mesh.peer("alpha", "beta")?, "not up"), "the reason is still shown");
+        Ok(())
+    });
+}
+
+#[test]
+fn one_way_loss_of_either_engine_heals_within_five_seconds_and_explain_tells() {
+    on_mesh("engines-one-way", |mesh| {
+        let [alpha, beta] = [mesh.overlay_addresses("alpha")?[0], mesh.overlay_addresses("beta")?[0]];
+        mesh.pings_within("alpha", beta, Duration::from_secs(5))?;
+        set_policy(mesh, "esp")?;
+        both_send_by(mesh, "esp", Duration::from_secs(15))?;
+        mesh.pings_within("alpha", beta, Duration::from_secs(2))?;
+        // What alpha sends is lost, what beta sends is not.
+        cut(mesh, "beta", ESP)?;
+        let lost = Instant::now();
+        mesh.pings_within("alpha", beta, Duration::from_secs(5)).context("ESP to beta is lost")?;
+        println!("one-way loss of ESP: traffic back after {:?}", lost.elapsed());
+        let page = mesh.run("alpha", &["twinmesh", "explain", "beta"])?;
+        ensure!(page.contains("ESP: keys are agreed, but what is sent has no answer"), "{page}");
+        ensure!(page.contains("traffic goes by WireGuard now"), "{page}");
+        mend(mesh, "beta")?;
+        both_send_by(mesh, "esp", Duration::from_mins(1))?;
+        set_policy(mesh, "wireguard")?;
+        both_send_by(mesh, "wireguard", Duration::from_secs(15))?;
+        cut(mesh, "beta", WIREGUARD_DATA)?;
+        let lost = Instant::now();
+        mesh.pings_within("alpha", beta, Duration::from_secs(5)).context("WireGuard to beta is lost")?;
+        println!("one-way loss of WireGuard: traffic back after {:?}", lost.elapsed());
+        mesh.pings_within("beta", alpha, Duration::from_secs(5))
+    });
+}
