@@ -1,9 +1,13 @@
-//! UDP sockets.
+//! UDP and TCP sockets.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// Binds a non-blocking UDP socket. `[::]` takes IPv4 too; on a machine without IPv6 it becomes `0.0.0.0`.
 pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
@@ -13,6 +17,20 @@ pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
         }
         bound => bound,
     }
+}
+
+/// Listens by TCP where a UDP socket of [`bind_udp`] is bound.
+pub(crate) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // Connections of a coordinator that just ended linger in the kernel.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {

@@ -96,7 +96,7 @@ As a systemd service:
   ExecStart=/usr/local/bin/twinmesh-coordinator serve --advertise hub.example.net
   StateDirectory=twinmesh-coordinator
 
-Nodes must reach UDP 7443 (control), UDP 3478 and 3479 (STUN), and the relay's ports if there is one: that of
+Nodes must reach UDP 7443 (control; TCP 7443 where UDP is blocked), UDP 3478 and 3479 (STUN), and the relay's ports if there is one: that of
 --relay, and UDP 49152 to 65535.
 
 Environment:
@@ -113,7 +113,7 @@ Files in the data folder:
 pub(super) struct ServeArguments {
     #[command(flatten)]
     pub(super) data: Data,
-    /// UDP address for nodes
+    /// UDP address for nodes, and TCP where UDP is blocked
     #[arg(long, value_name = "IP:PORT", default_value = "[::]:7443")]
     pub(super) listen: SocketAddr,
     /// TCP address of the HTTP API; port 0 for any free one

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use quinn::{Incoming, ReadError, WriteError};
+use quinn::{ReadError, WriteError};
 use tokio::time::{Instant, sleep_until, timeout};
 use twinmesh_control::{
     CoordinatorMessage, Endpoint, FrameError, NodeId, NodeMessage, RefusalCode, Report, Revision, Revoked,
-    Welcome, peer_identity,
+    Welcome,
 };
 
+use super::arrival::Arrival;
 use super::greeting::{admit, greet, refusal, unavailable};
 use super::relays::RENEWAL;
 use super::stream::Stream;
@@ -36,6 +37,8 @@ pub(super) enum ConnectionError {
     Read(#[from] ReadError),
     #[error("writing: {0}")]
     Write(#[from] WriteError),
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
     #[error("the node does not read what it is told")]
     Stuck,
     #[error("the node's first message was neither hello nor enrol")]
@@ -58,25 +61,18 @@ impl ConnectionError {
 }
 
 /// Serves one node until its connection ends.
-pub(super) async fn serve(incoming: Incoming, greetings: Greetings) -> Result<(), ConnectionError> {
-    let remote = incoming.remote_address();
+pub(super) async fn serve(arrival: Arrival, greetings: Greetings) -> Result<(), ConnectionError> {
+    let remote = arrival.remote();
     let greeting = async {
-        let connection = incoming.await?;
-        let identity = connection
-            .peer_identity()
-            .and_then(|any| any.downcast::<Vec<rustls_pki_types::CertificateDer<'static>>>().ok())
-            .and_then(|certificates| peer_identity(&certificates))
-            .ok_or(ConnectionError::NoIdentity)?;
-        let (outgoing, incoming) = connection.accept_bi().await?;
-        let mut stream = Stream::new(outgoing, incoming);
+        let (identity, mut stream) = arrival.open().await?;
         let first = match stream.receive().await {
             Ok(Some(first)) => first,
             Ok(None) => return Err(ConnectionError::Finished),
             Err(error) => return Err(stream.blame(error).await),
         };
-        Ok((connection, identity, stream, first))
+        Ok((identity, stream, first))
     };
-    let (connection, identity, mut stream, first) =
+    let (identity, mut stream, first) =
         timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| ConnectionError::Silent)??;
 
     let greeted = match first {
@@ -114,7 +110,7 @@ pub(super) async fn serve(incoming: Incoming, greetings: Greetings) -> Result<()
         Ok(()) => converse(&mut stream, &greetings, id, have).await,
         Err(error) => Err(error),
     };
-    connection.close(0_u32.into(), b"done");
+    stream.close();
     presence.end().await;
     served
 }

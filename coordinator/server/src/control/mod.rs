@@ -1,5 +1,6 @@
-//! The control channel: a QUIC server that nodes keep one connection to.
+//! The control channel: a QUIC server that nodes keep one connection to; TLS over TCP for those whose UDP is blocked.
 
+mod arrival;
 mod connection;
 mod greeting;
 mod relays;
@@ -11,12 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig};
+use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use twinmesh_control::{IdentityKeyPair, TlsError, server_config};
 
+use self::arrival::{Arrival, TcpDoor};
 use crate::mesh::Mesh;
-use crate::sockets::bind_udp;
+use crate::sockets::{bind_tcp, bind_udp};
 pub use relays::{RelayGrants, RelayPlace};
 
 /// Nodes send a keepalive each 5 s; after this silence a connection is dead.
@@ -25,6 +28,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// With so many handshakes under way, whoever connects has to prove its address first.
 const UNPROVEN_HANDSHAKES: usize = 256;
+/// After the kernel refused a TCP connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait at the end for nodes to hear of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -52,27 +57,37 @@ pub struct Greetings {
 }
 
 /// The listening end of the control channel.
-#[derive(Debug)]
 pub struct ControlServer {
     endpoint: Endpoint,
+    door: Option<TcpDoor>,
     greetings: Greetings,
 }
 
 impl ControlServer {
-    /// Binds the UDP port.
+    /// Binds the UDP port, and the same in TCP; where another program has that, nodes come by UDP only.
     pub fn bind(
         address: SocketAddr,
         identity: &IdentityKeyPair,
         greetings: Greetings,
     ) -> Result<Self, ControlError> {
-        let quic = QuicServerConfig::try_from(server_config(identity)?)?;
+        let tls = server_config(identity)?;
+        let acceptor = TlsAcceptor::from(Arc::new(tls.clone()));
+        let quic = QuicServerConfig::try_from(tls)?;
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(Arc::new(transport()));
         let listen = |source| ControlError::Listen { address, source };
         let socket = bind_udp(address).map_err(listen)?;
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
             .map_err(listen)?;
-        Ok(Self { endpoint, greetings })
+        let taken = endpoint.local_addr().map_err(listen)?;
+        let door = match bind_tcp(taken) {
+            Ok(listener) => Some(TcpDoor::new(listener, acceptor)),
+            Err(error) => {
+                tracing::warn!(%error, address = %taken, "nodes whose UDP is blocked cannot connect: no TCP port");
+                None
+            }
+        };
+        Ok(Self { endpoint, door, greetings })
     }
 
     /// Where it listens.
@@ -92,6 +107,15 @@ impl ControlServer {
                     Some(incoming) => self.admit(incoming, &mut connections),
                     None => break,
                 },
+                arrival = knock(self.door.as_ref()) => match arrival {
+                    Ok(Some(arrival)) => self.attend(arrival, &mut connections),
+                    Ok(None) => tracing::debug!("too many TCP connections have not said who they are"),
+                    Err(error) => {
+                        tracing::warn!(%error, "a TCP connection was not accepted");
+                        // Such as too many open files: nothing is won by asking again at once.
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
                 Some(ended) = connections.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "a control connection has failed");
@@ -107,23 +131,35 @@ impl ControlServer {
                 .await;
     }
 
-    fn admit(&self, incoming: Incoming, connections: &mut JoinSet<()>) {
+    fn admit(&self, incoming: quinn::Incoming, connections: &mut JoinSet<()>) {
         let busy = self.endpoint.open_connections() >= UNPROVEN_HANDSHAKES + self.greetings.mesh.online();
         if busy && incoming.may_retry() {
             // Only fails if it was a retry already.
             incoming.retry().ok();
             return;
         }
+        self.attend(Arrival::Quic(Box::new(incoming)), connections);
+    }
+
+    fn attend(&self, arrival: Arrival, connections: &mut JoinSet<()>) {
         let greetings = self.greetings.clone();
         connections.spawn(async move {
-            let remote = incoming.remote_address();
-            match connection::serve(incoming, greetings).await {
+            let remote = arrival.remote();
+            match connection::serve(arrival, greetings).await {
                 Ok(()) => {}
                 // Someone speaks our protocol wrongly: an administrator may want to know who.
                 Err(error) if error.is_fault() => tracing::warn!(%error, %remote, "a malformed message"),
                 Err(error) => tracing::debug!(%error, %remote, "a control connection has ended"),
             }
         });
+    }
+}
+
+/// The next by TCP, if there is such a port.
+async fn knock(door: Option<&TcpDoor>) -> io::Result<Option<Arrival>> {
+    match door {
+        Some(door) => door.accept().await,
+        None => std::future::pending().await,
     }
 }
 

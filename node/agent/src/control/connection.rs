@@ -1,4 +1,4 @@
-//! One connection to the coordinator: resolving, QUIC, frames. A task of its own, ended by dropping the handle.
+//! One connection to the coordinator: resolving, QUIC or what stands in for it, frames. A task of its own, ended by dropping the handle.
 
 use std::fmt::Write as _;
 use std::io;
@@ -17,20 +17,23 @@ use twinmesh_control::{
 };
 
 use super::CoordinatorAddress;
+use super::tls::Tls;
 
 /// A handshake that takes longer will not come.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between the starts of attempts at a host's different addresses (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// QUIC has this head start: where UDP is blocked, nothing comes back.
+const TLS_DELAY: Duration = Duration::from_millis(1500);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// A coordinator that died without a word is missed after this.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(7);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(7);
 /// After a change of the network: how long the coordinator may be silent.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the last frames at an orderly end.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// TLS wants a server name; the coordinator is known by its key and never sees this.
-const SERVER_NAME: &str = "coordinator";
+pub(super) const SERVER_NAME: &str = "coordinator";
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +83,7 @@ pub struct Target {
     pub identity: Arc<IdentityKeyPair>,
 }
 
-enum Command {
+pub(super) enum Command {
     Send(NodeMessage),
     Probe,
     Close,
@@ -146,7 +149,17 @@ async fn run(
         Ok(Err(error)) => return Err(unresolved(error.to_string())),
         Err(_) => return Err(unresolved("the resolver does not answer".to_owned())),
     };
-    let (endpoint, connection) = connect(&target, &resolved).await?;
+    let (endpoint, connection) = match connect(&target, &resolved).await? {
+        Made::Quic(endpoint, connection) => (endpoint, connection),
+        Made::Tls(tls) => {
+            tracing::info!(remote = %tls.remote, "the coordinator is reached by TCP: UDP is blocked");
+            let connected = ConnectionEvent::Connected { remote: canonical(tls.remote), resolved };
+            if events.send((number, connected)).await.is_err() {
+                return Ok(());
+            }
+            return tls.converse(number, events, &mut inbox).await;
+        }
+    };
     let (mut outgoing, incoming) = connection.open_bi().await.map_err(|error| lost(&error))?;
     let connected = ConnectionEvent::Connected { remote: canonical(connection.remote_address()), resolved };
     if events.send((number, connected)).await.is_err() {
@@ -225,17 +238,24 @@ async fn read(
     Err(ConnectionError::Lost("the coordinator closed it".to_owned()))
 }
 
-/// Tries all addresses, each a moment after the one before it; the first that answers with the right key wins.
-async fn connect(
-    target: &Target,
-    addresses: &[SocketAddr],
-) -> Result<(Endpoint, quinn::Connection), ConnectionError> {
+enum Made {
+    Quic(Endpoint, quinn::Connection),
+    Tls(Box<Tls>),
+}
+
+/// Tries all addresses, each a moment after the one before it, and by TCP when QUIC had time enough; the first that
+/// answers with the right key wins.
+async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<Made, ConnectionError> {
     let mut attempts = JoinSet::new();
     for (address, turn) in addresses.iter().copied().zip(0_u32..) {
-        let target = target.clone();
+        let (by_quic, by_tls) = (target.clone(), target.clone());
         attempts.spawn(async move {
             sleep(ATTEMPT_DELAY * turn).await;
-            (address, attempt(&target, address).await)
+            (address, attempt(&by_quic, address).await)
+        });
+        attempts.spawn(async move {
+            sleep(TLS_DELAY + ATTEMPT_DELAY * turn).await;
+            (address, attempt_by_tls(&by_tls, address).await)
         });
     }
     let mut tried = Vec::new();
@@ -255,21 +275,34 @@ enum Failure {
     Other(String),
 }
 
-async fn attempt(target: &Target, address: SocketAddr) -> Result<(Endpoint, quinn::Connection), Failure> {
+async fn attempt(target: &Target, address: SocketAddr) -> Result<Made, Failure> {
     let pin = PinnedCoordinator::new(target.fingerprint);
     let other = |error: &dyn std::error::Error| Failure::Other(error.to_string());
     let config = quic_config(target, Arc::clone(&pin)).map_err(Failure::Other)?;
     let endpoint = local_endpoint().map_err(|error| other(&error))?;
     let connecting = endpoint.connect_with(config, address, SERVER_NAME).map_err(|error| other(&error))?;
     match timeout(ATTEMPT_TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => Ok((endpoint, connection)),
-        Ok(Err(error)) => Err(match pin.mismatch() {
-            Some(seen) => {
-                Failure::WrongKey(ConnectionError::WrongKey { address, pinned: target.fingerprint, seen })
-            }
-            None => other(&error),
-        }),
+        Ok(Ok(connection)) => Ok(Made::Quic(endpoint, connection)),
+        Ok(Err(error)) => Err(failure(target, address, &pin, error.to_string())),
         Err(_) => Err(Failure::Other(format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),
+    }
+}
+
+async fn attempt_by_tls(target: &Target, address: SocketAddr) -> Result<Made, Failure> {
+    let pin = PinnedCoordinator::new(target.fingerprint);
+    match timeout(ATTEMPT_TIMEOUT, Tls::connect(target, address, Arc::clone(&pin))).await {
+        Ok(Ok(tls)) => Ok(Made::Tls(Box::new(tls))),
+        Ok(Err(error)) => Err(failure(target, address, &pin, format!("by TCP: {error}"))),
+        Err(_) => Err(Failure::Other(format!("by TCP: no answer within {} s", ATTEMPT_TIMEOUT.as_secs()))),
+    }
+}
+
+fn failure(target: &Target, address: SocketAddr, pin: &PinnedCoordinator, reason: String) -> Failure {
+    match pin.mismatch() {
+        Some(seen) => {
+            Failure::WrongKey(ConnectionError::WrongKey { address, pinned: target.fingerprint, seen })
+        }
+        None => Failure::Other(reason),
     }
 }
 
@@ -307,6 +340,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-fn lost(error: &dyn std::error::Error) -> ConnectionError {
+pub(super) fn lost(error: &dyn std::error::Error) -> ConnectionError {
     ConnectionError::Lost(error.to_string())
 }

@@ -8,6 +8,7 @@ mod backoff;
 mod connection;
 mod features;
 mod session;
+mod tls;
 
 pub use address::{AddressError, CoordinatorAddress};
 pub use backoff::Backoff;
