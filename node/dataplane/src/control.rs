@@ -187,8 +187,14 @@ impl Control {
         true
     }
 
-    pub(crate) fn move_esp(&self, name: &str, path: EspPath) -> Result<bool, EspError> {
+    pub(crate) fn move_esp(&self, name: &str, mut path: EspPath) -> Result<bool, EspError> {
         let mut peers = self.peers.lock();
+        let bound = peers.table.esp.tunnels().iter().find(|tunnel| tunnel.name == name);
+        let slot = bound.and_then(|tunnel| peers.table.by_index(tunnel.peer?));
+        if let Some(chosen) = slot.and_then(PeerSlot::path) {
+            // Whoever sets the path of a managed peer decides it for all its engines.
+            path.remote = chosen.remote;
+        }
         let moved = peers.table.esp.move_to(name, path, self.shared.mark, Instant::now());
         self.shared.table.store(Arc::new(peers.table.clone()));
         moved

@@ -159,3 +159,28 @@ fn one_way_loss_of_either_engine_heals_within_five_seconds_and_explain_tells() {
         mesh.pings_within("beta", alpha, Duration::from_secs(5))
     });
 }
+
+#[test]
+fn a_peer_restored_from_an_old_snapshot_of_its_state_is_reached_within_five_seconds() {
+    on_mesh("engines-snapshot", |mesh| {
+        let [alpha, beta] = [mesh.overlay_addresses("alpha")?[0], mesh.overlay_addresses("beta")?[0]];
+        mesh.pings_within("alpha", beta, Duration::from_secs(5))?;
+        let state = mesh.state_dir("beta")?;
+        mesh.run("beta", &["sh", "-ec", &format!("cp -a {state} {state}.old")])?;
+        for protocol in ["esp", "wireguard"] {
+            set_policy(mesh, protocol)?;
+            both_send_by(mesh, protocol, Duration::from_secs(15))?;
+            mesh.pings_within("alpha", beta, Duration::from_secs(2))?;
+            mesh.kill_agent("beta")?;
+            mesh.run("beta", &["sh", "-ec", &format!("rm -r {state}; cp -a {state}.old {state}")])?;
+            mesh.start_agent("beta")?;
+            let back = Instant::now();
+            mesh.pings_within("alpha", beta, Duration::from_secs(5))
+                .with_context(|| format!("in {protocol}"))?;
+            mesh.pings_within("beta", alpha, Duration::from_secs(5))?;
+            println!("restored from an old snapshot in {protocol}: traffic back after {:?}", back.elapsed());
+            both_send_by(mesh, protocol, Duration::from_mins(1))?;
+        }
+        Ok(())
+    });
+}

@@ -102,11 +102,19 @@ impl Agent {
         }
         // What stands by now must not be taken for an attempt.
         self.obey_engine(now);
+        let plane = self.plane.as_ref();
         let mut tried = Vec::new();
         let mut childless = Vec::new();
         for (id, node) in &mut self.sites.nodes.peers {
             match &node.standing {
-                None => tried.extend(node.attempts.next(now, &node.wanted.endpoints).map(|to| (*id, to))),
+                None => {
+                    let status =
+                        plane.and_then(|plane| plane.dataplane.peer_status(&node.wanted.wireguard_key));
+                    let chosen = status.and_then(|status| status.path).map(|path| path.remote);
+                    let others = node.wanted.endpoints.iter().copied().filter(|other| Some(*other) != chosen);
+                    let endpoints: Vec<SocketAddr> = chosen.into_iter().chain(others).collect();
+                    tried.extend(node.attempts.next(now, &endpoints).map(|to| (*id, to)));
+                }
                 Some(standing) if node.child_due.is_some_and(|due| due <= now) => {
                     node.child_due = Some(now + CHILD_INTERVAL);
                     let mut known = self.sites.children.values();
