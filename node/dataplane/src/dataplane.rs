@@ -22,6 +22,7 @@ use crate::error::{PeerError, StartError};
 use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
 use crate::guard::{GuardConfig, GuardStatus};
+use crate::inbound::RelayedInbound;
 use crate::peer_slot::PeerSlot;
 use crate::status::{PeerState, PeerStatus, Status};
 use crate::table::Table;
@@ -44,7 +45,7 @@ pub struct Dataplane {
     shared: Arc<Shared>,
     control: Arc<Control>,
     counters: Vec<Arc<Counters>>,
-    wakers: Vec<Waker>,
+    wakers: Vec<Arc<Waker>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -65,6 +66,9 @@ impl Dataplane {
         let control_socket = first.try_clone().map_err(udp_failed)?;
         let tun = Tun::create(&config.tun_name, config.mtu, workers)?;
 
+        let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
+        let mut each = counters.clone().into_iter();
+        let control_counters = each.next().unwrap_or_default();
         let shared = Arc::new(Shared {
             device: Device::new(&config.private_key),
             table: Arc::new(ArcSwap::from_pointee(Table::default())),
@@ -72,12 +76,9 @@ impl Dataplane {
             mtu: config.mtu,
             mark: config.mark,
             released: Mutex::default(),
-            relayed: Mutex::default(),
+            relayed: RelayedInbound::new(Arc::clone(&control_counters)),
             stop: AtomicBool::new(false),
         });
-        let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
-        let mut each = counters.clone().into_iter();
-        let control_counters = each.next().unwrap_or_default();
         let control = Arc::new(Control::new(Arc::clone(&shared), control_socket, control_counters));
 
         // From here on a failure drops this, which ends the threads that run already.
@@ -206,7 +207,7 @@ impl Dataplane {
 
     /// Workers that wait take note of the table: of its raw sockets, and that they let go of what is not in it any more.
     fn wake(&self) {
-        self.wakers.iter().for_each(wake);
+        self.wakers.iter().for_each(|worker| wake(worker));
     }
 
     /// The ESP tunnels, in the order of their policies.
@@ -260,7 +261,7 @@ impl Drop for Dataplane {
     }
 }
 
-fn wake(worker: &Waker) {
+pub(crate) fn wake(worker: &Waker) {
     if let Err(error) = worker.wake() {
         tracing::error!(%error, "cannot wake a data plane worker");
     }

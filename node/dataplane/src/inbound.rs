@@ -29,7 +29,7 @@ use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::udp;
 
-pub(crate) use relayed::Relayed;
+pub use relayed::RelayedInbound;
 
 /// With GRO the kernel may fill a buffer with up to 64 KiB of datagrams.
 const BUFFER_LEN: usize = 65_536;

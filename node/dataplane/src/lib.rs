@@ -62,6 +62,7 @@ pub use error::{PeerError, StartError};
 pub use esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus, SaStatus};
 pub use event::Event;
 pub use guard::{GuardAction, GuardConfig, GuardStatus};
+pub use inbound::RelayedInbound;
 pub use ipnet::IpNet;
 pub use probe::ProbeAddresses;
 pub use raw::can_open_raw_esp;

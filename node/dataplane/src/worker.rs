@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use twinmesh_wireguard::Device;
 
 use crate::counters::{Counters, DropReason};
-use crate::inbound::{Events, Inbound, Relayed};
+use crate::inbound::{Events, Inbound, RelayedInbound};
 use crate::outbound::{Outbound, Ports};
 use crate::raw::{RawSocket, RawSockets};
 use crate::send_batch::SendBatch;
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     /// Packets that were kept for a tunnel which stands now.
     pub(crate) released: Mutex<Vec<Box<[u8]>>>,
     /// What the agent had from relays, for the first worker.
-    pub(crate) relayed: Mutex<Vec<Relayed>>,
+    pub(crate) relayed: RelayedInbound,
     pub(crate) stop: AtomicBool,
 }
 
@@ -62,11 +62,14 @@ impl Worker {
         tun: TunQueue,
         udp: UdpPort,
         is_first: bool,
-    ) -> io::Result<(Self, Waker)> {
+    ) -> io::Result<(Self, Arc<Waker>)> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&tun.as_raw_fd()), TUN, Interest::READABLE)?;
         poll.registry().register(&mut SourceFd(&udp.as_raw_fd()), UDP, Interest::READABLE)?;
-        let waker = Waker::new(poll.registry(), CALLED)?;
+        let waker = Arc::new(Waker::new(poll.registry(), CALLED)?);
+        if is_first {
+            shared.relayed.wakes(Arc::clone(&waker));
+        }
         Ok((Self { shared, counters, tun, udp, is_first, raw: RawSockets::default(), poll }, waker))
     }
 
@@ -95,7 +98,7 @@ impl Worker {
                 let released = mem::take(&mut *self.shared.released.lock());
                 outbound.run_released(&released, table, news, &mut sends, ports);
                 if self.is_first {
-                    let relayed = mem::take(&mut *self.shared.relayed.lock());
+                    let relayed = self.shared.relayed.waiting();
                     inbound.run_relayed(relayed, table, &self.shared.device, news, &mut sends, ports);
                 }
             }

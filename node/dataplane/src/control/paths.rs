@@ -8,12 +8,7 @@ use twinmesh_wireguard::PublicKey;
 
 use super::Control;
 use crate::config::PeerPath;
-use crate::counters::DropReason;
-use crate::inbound::Relayed;
 use crate::relays::RelayCarrier;
-
-/// Datagrams from relays that may wait for the worker; beyond, the newest are dropped.
-const MOST_WAITING: usize = 1024;
 
 impl Control {
     pub(crate) fn set_path(&self, key: &PublicKey, path: Option<PeerPath>) -> bool {
@@ -36,16 +31,5 @@ impl Control {
         let removed = peers.table.relays.remove(address);
         self.shared.table.store(Arc::new(peers.table.clone()));
         removed
-    }
-
-    /// Leaves it to the first worker; true if that has to be called.
-    pub(crate) fn take_relayed(&self, from: SocketAddr, datagram: &[u8]) -> bool {
-        let mut relayed = self.shared.relayed.lock();
-        if relayed.len() >= MOST_WAITING {
-            self.port.counters.dropped(DropReason::RelayedBacklog);
-            return false;
-        }
-        relayed.push(Relayed { from, datagram: datagram.to_vec() });
-        relayed.len() == 1
     }
 }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use twinmesh_wireguard::PublicKey;
 
-use super::{Dataplane, wake};
+use super::Dataplane;
 use crate::config::PeerPath;
+use crate::inbound::RelayedInbound;
 use crate::relays::RelayCarrier;
 
 impl Dataplane {
@@ -36,10 +37,11 @@ impl Dataplane {
     /// Handles a datagram that the agent has unpacked, of a Data indication or a stream, exactly as if it had come in on
     /// the shared port from `from`, a relayed address; does not wait for that.
     pub fn take_relayed(&self, from: SocketAddr, datagram: &[u8]) {
-        if self.control.take_relayed(from, datagram)
-            && let Some(first) = self.wakers.first()
-        {
-            wake(first);
-        }
+        self.shared.relayed.take(from, datagram);
+    }
+
+    /// What [`Self::take_relayed`] does, for a task of its own.
+    pub fn relayed_inbound(&self) -> RelayedInbound {
+        self.shared.relayed.clone()
     }
 }

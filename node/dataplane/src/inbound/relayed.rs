@@ -1,21 +1,70 @@
 //! Datagrams that came by way of a relay: as channel data on the shared port, or unpacked by the agent.
 
+use std::mem;
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
+use mio::Waker;
+use parking_lot::Mutex;
 use twinmesh_wireguard::Device;
 
 use super::{Events, Inbound, Outer, Pass};
-use crate::counters::DropReason;
+use crate::counters::{Counters, DropReason};
 use crate::datagram::{DatagramKind, classify};
+use crate::dataplane::wake;
 use crate::outbound::Ports;
 use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::turn::parse_channel;
 
-/// A datagram that the agent has unpacked.
+/// Datagrams that may wait for the worker; beyond, the newest are dropped.
+const MOST_WAITING: usize = 1024;
+
+/// Takes datagrams that the agent has unpacked ([`crate::Dataplane::take_relayed`]). Clones share what waits.
+#[derive(Clone)]
+pub struct RelayedInbound(Arc<Queue>);
+
+struct Queue {
+    waiting: Mutex<Vec<Relayed>>,
+    /// One alone, so that they stay in order.
+    worker: OnceLock<Arc<Waker>>,
+    counters: Arc<Counters>,
+}
+
+/// A datagram and the relayed address that it is from.
 pub(crate) struct Relayed {
-    pub(crate) from: SocketAddr,
-    pub(crate) datagram: Vec<u8>,
+    from: SocketAddr,
+    datagram: Vec<u8>,
+}
+
+impl RelayedInbound {
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        Self(Arc::new(Queue { waiting: Mutex::default(), worker: OnceLock::new(), counters }))
+    }
+
+    /// The worker that is to be called; the first one given.
+    pub(crate) fn wakes(&self, worker: Arc<Waker>) {
+        self.0.worker.get_or_init(|| worker);
+    }
+
+    pub(crate) fn waiting(&self) -> Vec<Relayed> {
+        mem::take(&mut *self.0.waiting.lock())
+    }
+
+    /// Handles a datagram exactly as if it had come in on the shared port from `from`, a relayed address; does not wait
+    /// for that. Nothing happens once the data plane has ended.
+    pub fn take(&self, from: SocketAddr, datagram: &[u8]) {
+        let mut waiting = self.0.waiting.lock();
+        if waiting.len() >= MOST_WAITING {
+            return self.0.counters.dropped(DropReason::RelayedBacklog);
+        }
+        waiting.push(Relayed { from, datagram: datagram.to_vec() });
+        let is_first = waiting.len() == 1;
+        drop(waiting);
+        if is_first && let Some(worker) = self.0.worker.get() {
+            wake(worker);
+        }
+    }
 }
 
 impl Inbound {
