@@ -88,14 +88,17 @@ fn explain_says_that_nothing_goes_in_the_clear_where_no_protocol_is_allowed() {
 fn ping_tells_by_what_and_which_way_and_when_that_changes() {
     on_mesh("ping", |mesh| {
         mesh.pings_within("alpha", mesh.overlay_addresses("beta")?[0], Duration::from_secs(8))?;
-        let pinging = mesh.spawn("alpha", &["twinmesh", "ping", "beta", "-c", "60", "-i", "0.1"])?;
-        mesh.run(
-            "hub",
-            &["twinmesh-coordinator", "policy", "set", "--pair", "alpha,beta", "--protocol", "esp"],
-        )?;
-        let output = pinging.wait_with_output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success(), "{text}");
+        let told = mesh.write("alpha", "told", "")?;
+        let script = format!("exec twinmesh ping beta -c 60 -i 0.1 > {told}");
+        let mut pinging = mesh.spawn("alpha", &["sh", "-c", &script])?;
+        wait_for("the first reply", Duration::from_secs(5), || {
+            std::fs::read_to_string(&told).ok()?.contains("reply 1 ").then_some(())
+        })?;
+        let esp = ["policy", "set", "--pair", "alpha,beta", "--protocol", "esp"];
+        mesh.run("hub", &[&["twinmesh-coordinator"], esp.as_slice()].concat())?;
+        let status = pinging.wait()?;
+        let text = std::fs::read_to_string(&told)?;
+        ensure!(status.success(), "{text}");
         ensure!(text.contains("(wireguard, direct)") && text.contains("(esp, direct)"), "{text}");
         ensure!(text.contains("the protocol is esp now, not wireguard any more"), "{text}");
         let json = mesh.json("alpha", &["twinmesh", "ping", "beta", "-c", "1", "--json"])?;
