@@ -1,7 +1,7 @@
 //! The demultiplexer of the one UDP port.
 
 /// STUN's magic cookie, at offset 4 (RFC 8489 §5).
-const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+pub(crate) const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// What the first bytes say a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

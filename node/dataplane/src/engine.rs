@@ -12,17 +12,6 @@ pub enum Engine {
     Hold,
 }
 
-impl Engine {
-    /// Stable name for `status --json`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WireGuard => "wireguard",
-            Self::Esp => "esp",
-            Self::Hold => "hold",
-        }
-    }
-}
-
 /// The engine of one peer, changed while workers read it.
 #[derive(Debug)]
 pub(crate) struct EngineCell(AtomicU8);

@@ -14,9 +14,6 @@ use crate::guard::GuardAction;
 use crate::liveness::{Liveness, MOST_PROBES, Marks};
 use crate::probe::{Kind, Probe, ProbeAddresses};
 
-/// Engines that can be silent, in the order of [`Engines::both`].
-pub(crate) const ENGINES: [Engine; 2] = [Engine::WireGuard, Engine::Esp];
-
 /// What a peer's place has of both, but for the session of WireGuard.
 pub(crate) struct Engines {
     /// Which one sends.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-/// STUN's magic cookie (RFC 8489 §5).
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+use crate::datagram::STUN_COOKIE;
+
 /// RFC 8656 §17: method Send, class indication.
 const SEND_INDICATION: u16 = 0x0016;
 /// RFC 8656 §18.
@@ -39,8 +39,8 @@ pub(crate) fn frame_indication(
     length: usize,
 ) -> Option<Range<usize>> {
     let mut mask = [0; 16];
-    let (cookie, rest) = mask.split_at_mut(COOKIE.len());
-    cookie.copy_from_slice(&COOKIE);
+    let (cookie, rest) = mask.split_at_mut(STUN_COOKIE.len());
+    cookie.copy_from_slice(&STUN_COOKIE);
     rest.copy_from_slice(&transaction);
     // RFC 8489 §14.2.
     let [port0, port1] = (peer.port() ^ 0x2112).to_be_bytes();
@@ -62,7 +62,7 @@ pub(crate) fn frame_indication(
     };
     put(&SEND_INDICATION.to_be_bytes())?;
     put(&u16::try_from(message_len).ok()?.to_be_bytes())?;
-    put(&COOKIE)?;
+    put(&STUN_COOKIE)?;
     put(&transaction)?;
     put(&XOR_PEER_ADDRESS.to_be_bytes())?;
     put(&u16::try_from(4 + address_len).ok()?.to_be_bytes())?;

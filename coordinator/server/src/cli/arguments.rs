@@ -96,8 +96,8 @@ As a systemd service:
   ExecStart=/usr/local/bin/twinmesh-coordinator serve --advertise hub.example.net
   StateDirectory=twinmesh-coordinator
 
-Nodes must reach UDP 7443 (control; TCP 7443 where UDP is blocked), UDP 3478 and 3479 (STUN), and the relay's ports if there is one: that of
---relay, and UDP 49152 to 65535.
+Nodes must reach UDP 7443 (control; TCP 7443 where UDP is blocked), UDP 3478 and 3479 (STUN), and the relay's
+ports if there is one: that of --relay, and UDP 49152 to 65535.
 
 Environment:
   RUST_LOG                   how much to log, such as `info` (the default) or `debug`
@@ -131,7 +131,8 @@ pub(super) struct ServeArguments {
     /// A second address of this machine for STUN, at most one for each IP version: it tells more NATs apart
     #[arg(long, value_name = "IP")]
     pub(super) stun_other_address: Vec<IpAddr>,
-    /// Run a relay (TURN) at this UDP address, for nodes without a direct path
+    /// Run a relay (TURN) at this UDP address, for nodes without a direct path; agents of this version do not use
+    /// relays yet
     #[arg(long, value_name = "IP:PORT")]
     pub(super) relay: Option<SocketAddr>,
     #[command(flatten)]

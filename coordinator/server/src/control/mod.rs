@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig};
+use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use twinmesh_control::{IdentityKeyPair, TlsError, server_config};
 
@@ -98,22 +99,23 @@ impl ControlServer {
     /// Serves nodes until `stop` is ready, then tells them and waits for a moment.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
+        let mut door_opens = Instant::now();
         tokio::pin!(stop);
         loop {
-            // Each branch only receives, and so loses nothing when another one wins.
+            // Each branch only receives or sleeps, and so loses nothing when another one wins.
             tokio::select! {
                 () = &mut stop => break,
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.admit(incoming, &mut connections),
                     None => break,
                 },
-                arrival = knock(self.door.as_ref()) => match arrival {
+                arrival = knock(self.door.as_ref(), door_opens) => match arrival {
                     Ok(Some(arrival)) => self.attend(arrival, &mut connections),
                     Ok(None) => tracing::debug!("too many TCP connections have not said who they are"),
                     Err(error) => {
                         tracing::warn!(%error, "a TCP connection was not accepted");
                         // Such as too many open files: nothing is won by asking again at once.
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        door_opens = Instant::now() + ACCEPT_PAUSE;
                     }
                 },
                 Some(ended) = connections.join_next() => {
@@ -124,14 +126,12 @@ impl ControlServer {
             }
         }
         self.endpoint.close(0_u32.into(), b"the coordinator ends");
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.endpoint.wait_idle()).await;
+        let _ = timeout(CLOSE_TIMEOUT, self.endpoint.wait_idle()).await;
         // What is left takes note of its end and goes.
-        let _ =
-            tokio::time::timeout(CLOSE_TIMEOUT, async { while connections.join_next().await.is_some() {} })
-                .await;
+        let _ = timeout(CLOSE_TIMEOUT, async { while connections.join_next().await.is_some() {} }).await;
     }
 
-    fn admit(&self, incoming: quinn::Incoming, connections: &mut JoinSet<()>) {
+    fn admit(&self, incoming: Incoming, connections: &mut JoinSet<()>) {
         let busy = self.endpoint.open_connections() >= UNPROVEN_HANDSHAKES + self.greetings.mesh.online();
         if busy && incoming.may_retry() {
             // Only fails if it was a retry already.
@@ -155,10 +155,13 @@ impl ControlServer {
     }
 }
 
-/// The next by TCP, if there is such a port.
-async fn knock(door: Option<&TcpDoor>) -> io::Result<Option<Arrival>> {
+/// The next by TCP after `opens`, if there is such a port.
+async fn knock(door: Option<&TcpDoor>, opens: Instant) -> io::Result<Option<Arrival>> {
     match door {
-        Some(door) => door.accept().await,
+        Some(door) => {
+            sleep_until(opens).await;
+            door.accept().await
+        }
         None => std::future::pending().await,
     }
 }

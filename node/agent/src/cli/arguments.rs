@@ -237,8 +237,9 @@ pub(super) struct UpArguments {
 
 /// Send ICMP echo requests to a peer through its tunnel
 ///
-/// It shows what carries each, which way, and when that changes: another protocol, another path. PEER is a host name of
-/// the mesh or an inner address. Exits with status 1 when nothing answered. It uses an ICMP datagram socket where net.ipv4.ping_group_range allows, else a raw one (root or CAP_NET_RAW).
+/// It shows what carries each, which way, and when that changes: another protocol, another path. PEER is a host name
+/// of the mesh or an inner address. Exits with status 1 when nothing answered. It uses an ICMP datagram socket where
+/// net.ipv4.ping_group_range allows, else a raw one (root or CAP_NET_RAW).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -1,4 +1,5 @@
-//! One connection to the coordinator: resolving, QUIC or what stands in for it, frames. A task of its own, ended by dropping the handle.
+//! One connection to the coordinator: resolving, QUIC or what stands in for it, frames. A task of its own, ended by
+//! dropping the handle.
 
 use std::fmt::Write as _;
 use std::io;

@@ -6,7 +6,6 @@ use twinmesh_wireguard::{PublicKey, Sealed};
 
 use super::{Control, Port};
 use crate::engine::Engine;
-use crate::engines::ENGINES;
 use crate::esp_config::EspPath;
 use crate::event::Event;
 use crate::guard::GuardAction;
@@ -54,8 +53,8 @@ impl Control {
         if slot.engines.probe_addresses().is_none() {
             return;
         }
-        let found = slot.engines.both(|_, marks, liveness| liveness.look(marks, now));
-        for (engine, findings) in ENGINES.into_iter().zip(found) {
+        let found = slot.engines.both(|engine, marks, liveness| (engine, liveness.look(marks, now)));
+        for (engine, findings) in found {
             for finding in findings.into_iter().flatten() {
                 self.act_on_finding((slot, engine), relays, finding, now);
             }
@@ -83,7 +82,7 @@ impl Control {
             Finding::Answers => Event::Answers { peer, engine },
             Finding::Unheard => Event::Unheard { peer, engine },
         };
-        tracing::debug!(%peer, engine = engine.as_str(), ?finding, "an engine's liveness");
+        tracing::debug!(%peer, ?engine, ?finding, "an engine's liveness");
         (self.shared.events)(event);
     }
 }

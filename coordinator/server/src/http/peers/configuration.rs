@@ -105,8 +105,8 @@ fn find_agent(app: &App, name: &str) -> Result<NodeRecord, Problem> {
     Ok(node)
 }
 
-/// What an administrator configured, else what a router forwards, else what others see, else the node's own; IPv4 first, which more
-/// networks have.
+/// What an administrator configured, else what a router forwards, else what others see, else the node's own; IPv4
+/// first, which more networks have.
 fn best_endpoint(endpoints: &[Endpoint]) -> Option<SocketAddr> {
     let rank = |endpoint: &Endpoint| {
         let kind = match endpoint.kind {

@@ -107,7 +107,7 @@ impl Agent {
         let mut childless = Vec::new();
         for (id, node) in &mut self.sites.nodes.peers {
             match &node.standing {
-                None => {
+                None if node.attempts.due().is_some_and(|due| due <= now) => {
                     let status =
                         plane.and_then(|plane| plane.dataplane.peer_status(&node.wanted.wireguard_key));
                     let chosen = status.and_then(|status| status.path).map(|path| path.remote);
@@ -122,7 +122,7 @@ impl Agent {
                         childless.push(node.connection.clone());
                     }
                 }
-                Some(_) => {}
+                None | Some(_) => {}
             }
         }
         for (id, to) in tried {
