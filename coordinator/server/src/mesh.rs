@@ -1,6 +1,7 @@
 //! The mesh: the store and the network in memory, kept in step. Everything that changes what nodes see goes
 //! through here, one change at a time; nodes' connections wait for the next revision.
 
+mod peering;
 mod policy;
 
 use std::collections::HashMap;

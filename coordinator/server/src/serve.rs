@@ -16,7 +16,7 @@ use crate::http::{App, HttpServer};
 use crate::mesh::Mesh;
 use crate::network::random_ula;
 use crate::password::hash_password;
-use crate::relay::{RelayServer, RelaySettings};
+use crate::relay::{Peering, RelayServer, RelaySettings};
 use crate::store::{Store, StoreError};
 use crate::stun::{StunServer, StunSettings};
 
@@ -123,7 +123,7 @@ impl Coordinator {
         let mut grants =
             RelayGrants { secret: folder.relay_secret()?, relays: settings.other_relays.clone() };
         let relay = match &settings.relay {
-            Some(at) => Some(start_relay(at, &mut grants)?),
+            Some(at) => Some(start_relay(at, &mesh, &mut grants)?),
             None => None,
         };
         let greetings = Greetings {
@@ -223,12 +223,13 @@ impl Coordinator {
 }
 
 /// Opens the relay in this process, and tells nodes of it.
-fn start_relay(at: &RelayAt, grants: &mut RelayGrants) -> Result<RelayServer, ServeError> {
+fn start_relay(at: &RelayAt, mesh: &Mesh, grants: &mut RelayGrants) -> Result<RelayServer, ServeError> {
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random).map_err(|_| DataError::Random)?;
     let failed = |source| ServeError::Relay { address: at.listen, source };
-    let relay =
-        RelayServer::bind(at.listen, at.settings.clone(), grants.secret.clone(), random).map_err(failed)?;
+    let map = Some(Box::new(mesh.clone()) as Box<dyn Peering>);
+    let relay = RelayServer::bind(at.listen, at.settings.clone(), grants.secret.clone(), random, map)
+        .map_err(failed)?;
     let port = relay.local_addr().map_err(failed)?.port();
     let own = at
         .settings

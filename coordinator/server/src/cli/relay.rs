@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &RelayArguments) -> Result<(), CommandError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Signals)?;
         let failed = |source| CommandError::Relay { address: arguments.listen, source };
-        let relay = RelayServer::bind(arguments.listen, settings.clone(), secret, random).map_err(failed)?;
+        let relay = RelayServer::bind(arguments.listen, settings.clone(), secret, random, None).map_err(failed)?;
         let listen = relay.local_addr().map_err(failed)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, addresses = ?settings.addresses, "the relay serves");
         relay

@@ -226,6 +226,12 @@ impl NetworkState {
         self.nodes().filter(|peer| peer.id != own.id).map(|peer| self.peer(peer, own))
     }
 
+    /// Whether the two see each other in their maps, and may exchange packets.
+    pub fn are_peers(&self, one: NodeId, other: NodeId) -> bool {
+        let (Some(own), Some(peer)) = (self.node(one), self.node(other)) else { return false };
+        one != other && self.peer(peer, own).protocol != Protocol::None
+    }
+
     fn own(&self, record: &NodeRecord) -> OwnNode {
         OwnNode {
             id: record.id,

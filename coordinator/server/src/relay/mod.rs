@@ -14,6 +14,7 @@ mod allocation;
 mod credential;
 mod limits;
 mod nonce;
+mod peering;
 mod request;
 mod server;
 mod socket;
@@ -21,5 +22,6 @@ mod socket;
 mod tests;
 
 pub use credential::{Credential, CredentialError, Place, RelaySecret, SecretError};
+pub use peering::Peering;
 pub use server::{Counters, Outcome, Parity, Ports, REALM, Relay, RelaySettings};
 pub use socket::RelayServer;

@@ -141,6 +141,10 @@ impl Relay {
         if !unknown(request).is_empty() {
             return Err(ErrorCode::UNKNOWN_ATTRIBUTE);
         }
+        if !self.peers.has(client.credential.node) {
+            self.counters.forbidden += 1;
+            return Err(ErrorCode::FORBIDDEN);
+        }
         let Some(allocation) = self.allocations.get_mut(&client.address) else { return Ok(()) };
         if allocation.credential.node != client.credential.node {
             self.counters.unauthorized += 1;

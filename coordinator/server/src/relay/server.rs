@@ -19,6 +19,7 @@ use super::allocation::Allocation;
 use super::credential::RelaySecret;
 use super::limits::{Bucket, Strangers};
 use super::nonce::Nonces;
+use super::peering::{Peering, Peers};
 
 /// The realm (RFC 8489 §9.2) of every relay of a network.
 pub const REALM: &str = "twinmesh";
@@ -85,7 +86,8 @@ pub struct Counters {
     pub unauthorized: u64,
     /// Requests of strangers that got no answer, because too many came.
     pub unanswered: u64,
-    /// Permissions and channels for addresses that the credential does not open.
+    /// Permissions and channels for addresses that the credential does not open, and requests of nodes that are not
+    /// in the network any more.
     pub forbidden: u64,
     /// Allocations refused because of a limit.
     pub over_quota: u64,
@@ -94,7 +96,7 @@ pub struct Counters {
     pub forwarded_bytes: u64,
     /// Over the node's rate.
     pub over_rate: u64,
-    /// For or from a peer without permission.
+    /// For or from a peer without permission, and between nodes that are no peers.
     pub not_permitted: u64,
     /// Neither TURN nor of a client that is known.
     pub malformed: u64,
@@ -123,6 +125,7 @@ pub struct Relay {
     pub(super) allocations: HashMap<SocketAddr, Allocation>,
     clients: HashMap<SocketAddr, SocketAddr>,
     pub(super) usages: HashMap<NodeId, Usage>,
+    pub(super) peers: Peers,
     pub(super) counters: Counters,
 }
 
@@ -133,11 +136,12 @@ impl fmt::Debug for Relay {
 }
 
 impl Relay {
-    /// A relay without clients. `random` keys its nonces.
+    /// A relay without clients. `random` keys its nonces; without a `map` all who have a credential may talk.
     pub fn new(
         settings: RelaySettings,
         secret: RelaySecret,
         random: Zeroizing<[u8; 32]>,
+        map: Option<Box<dyn Peering>>,
         now: Instant,
     ) -> Self {
         Self {
@@ -148,6 +152,7 @@ impl Relay {
             allocations: HashMap::new(),
             clients: HashMap::new(),
             usages: HashMap::new(),
+            peers: Peers::new(map, now),
             counters: Counters::default(),
         }
     }
@@ -222,9 +227,12 @@ impl Relay {
     /// Room before what a peer sent, for the header of channel data.
     pub const HEADROOM: usize = CHANNEL_HEADER;
 
-    /// Ends what has run out; to be called about once a second.
+    /// Ends what has run out, and what nodes have that are not in the network any more; to be called about once a
+    /// second.
     pub fn expire(&mut self, now: Instant, ports: &mut impl Ports) {
-        let over = self.allocations.iter().filter(|(_, allocation)| allocation.expires <= now);
+        let over = self.allocations.iter().filter(|(_, allocation)| {
+            allocation.expires <= now || !self.peers.has(allocation.credential.node)
+        });
         let over: Vec<SocketAddr> = over.map(|(client, _)| *client).collect();
         for client in over {
             self.remove(client, ports);
@@ -315,6 +323,11 @@ impl Relay {
                 self.counters.not_permitted += 1;
                 return Outcome::Nothing;
             };
+            let other_node = self.allocations.get(&other).map(|other| other.credential.node);
+            if !other_node.is_some_and(|other| self.peers.may_talk(node, other, now)) {
+                self.counters.not_permitted += 1;
+                return Outcome::Nothing;
+            }
             // The header is written over what stands before the payload.
             let Some(buffer) = datagram.get_mut(start.saturating_sub(CHANNEL_HEADER)..) else {
                 return Outcome::Nothing;

@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use zeroize::Zeroizing;
 
 use super::credential::RelaySecret;
+use super::peering::Peering;
 use super::server::{Counters, Outcome, Parity, Ports, Relay, RelaySettings};
 use crate::clock;
 use crate::sockets::bind_udp;
@@ -42,16 +43,17 @@ struct Shared {
 }
 
 impl RelayServer {
-    /// Opens the port that clients speak to.
+    /// Opens the port that clients speak to; see [`Relay::new`].
     pub fn bind(
         address: SocketAddr,
         settings: RelaySettings,
         secret: RelaySecret,
         random: Zeroizing<[u8; 32]>,
+        map: Option<Box<dyn Peering>>,
     ) -> io::Result<Self> {
         let socket = UdpSocket::from_std(bind_udp(address)?)?;
         let is_ipv6 = socket.local_addr()?.is_ipv6();
-        let relay = Mutex::new(Relay::new(settings, secret, random, Instant::now()));
+        let relay = Mutex::new(Relay::new(settings, secret, random, map, Instant::now()));
         Ok(Self { shared: Arc::new(Shared { socket, is_ipv6, relay }) })
     }
 

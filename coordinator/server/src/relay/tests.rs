@@ -4,10 +4,12 @@
 
 mod data;
 mod floods;
+mod peers;
 mod refusals;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
@@ -81,7 +83,7 @@ impl World {
         };
         change(&mut settings);
         let start = Instant::now();
-        let relay = Relay::new(settings, secret(), Zeroizing::new([7; 32]), start);
+        let relay = Relay::new(settings, secret(), Zeroizing::new([7; 32]), None, start);
         Self { relay, ports: Counted::default(), start, now: start }
     }
 

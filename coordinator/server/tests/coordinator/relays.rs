@@ -93,7 +93,8 @@ async fn each_node_is_told_the_relays_and_gets_a_port_with_its_own_credential() 
     // A relay alone needs the secret and nothing else.
     let secret = RelaySecret::read(&hub.database().with_file_name("relay-secret")).unwrap();
     let alone = relay_at("127.0.0.1:0");
-    let alone = RelayServer::bind(alone.listen, alone.settings, secret, Zeroizing::new([7; 32])).unwrap();
+    let alone =
+        RelayServer::bind(alone.listen, alone.settings, secret, Zeroizing::new([7; 32]), None).unwrap();
     let alone_at = alone.local_addr().unwrap();
     let alone = tokio::spawn(async move { alone.serve_until(std::future::pending()).await });
 
@@ -107,6 +108,20 @@ async fn each_node_is_told_the_relays_and_gets_a_port_with_its_own_credential() 
         assert!(relayed.ip().is_loopback() && relayed.port() >= 49_152, "{relayed}");
     }
     alone.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_node_gets_no_port_from_the_coordinators_relay_though_its_credential_is_good_for_hours() {
+    let hub = Hub::start_with(|settings| settings.relay = Some(relay_at("127.0.0.1:0"))).await;
+    let (_node, mut alpha) = hub.joined("alpha").await;
+    let own = relays(&mut alpha).await.swap_remove(0);
+    let ask = async |relay: &RelayAccess| {
+        let relay = relay.clone();
+        tokio::task::spawn_blocking(move || allocate(&relay)).await.unwrap()
+    };
+    ask(&own).await.unwrap();
+    hub.remove(alpha.id).await;
+    assert_eq!(ask(&own).await, Err(403));
 }
 
 #[tokio::test]
