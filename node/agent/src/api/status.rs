@@ -8,6 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use twinmesh_control::{Endpoint, NodeId, PeerKind, Preference, Reason, Revision};
 
+use super::PathStatus;
+
 /// What the node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -114,8 +116,11 @@ pub struct PeerStatus {
     /// Why the tunnel does not stand, or what last failed; of ESP only.
     #[serde(default)]
     pub problem: Option<String>,
-    /// Where the peer's authenticated packets come from.
+    /// Where the peer's packets go; or, before the first, where it was heard.
     pub endpoint: Option<SocketAddr>,
+    /// The way that they take; `null` while none is known.
+    #[serde(default)]
+    pub path: Option<PathStatus>,
     pub state: PeerActivity,
     pub last_handshake_age_s: Option<u64>,
     pub rx_bytes: u64,

@@ -7,7 +7,7 @@ use twinmesh_control::{NatBehaviour, NatReport, PeerKind};
 
 use super::status::{age, bytes};
 use super::{CommandError, ask, print, print_json, table};
-use crate::api::{Candidate, Explanation, Happening, PeerActivity, PeerStatus, Request};
+use crate::api::{Candidate, Explanation, Happening, PathStatus, PeerActivity, PeerStatus, Request};
 
 pub(super) fn run(socket: &Path, peer: String, json: bool) -> Result<(), CommandError> {
     let explanation: Explanation = ask(socket, &Request::Explain { peer })?;
@@ -33,8 +33,8 @@ fn page(explanation: &Explanation, now: u64) -> String {
         facts.push(row("Compliance", "only approved algorithms".to_owned()));
     }
     facts.push(row("Tunnel", tunnel(peer)));
-    if let Some(endpoint) = peer.endpoint {
-        facts.push(row("Path", format!("direct to {endpoint}")));
+    if let Some(path) = &peer.path {
+        facts.push(row("Path", way(path)));
     }
     facts.push(row("NAT here", nat(&explanation.nat)));
     if peer.kind == PeerKind::Agent {
@@ -74,6 +74,21 @@ fn tunnel(peer: &PeerStatus) -> String {
         .map(|seconds| format!(", last handshake {} ago", age(seconds)))
         .unwrap_or_default();
     format!("{state}{handshake}, {} received, {} sent", bytes(peer.rx_bytes), bytes(peer.tx_bytes))
+}
+
+fn way(path: &PathStatus) -> String {
+    let how = if path.relayed { "relayed" } else { "direct" };
+    let rtt = path.rtt_us.map(|rtt| format!(", round trip {}", milliseconds(rtt)));
+    let mtu = path.mtu.map(|mtu| format!(", MTU {mtu}"));
+    let since = path.since_s.map(|since| format!(", for {}", age(since)));
+    let proven = if path.proven { "" } else { ", not proven by checks" };
+    let facts = [rtt, mtu, since].into_iter().flatten().collect::<String>();
+    format!("{how}, to {}{facts}{proven}", path.remote)
+}
+
+/// From microseconds.
+fn milliseconds(time: u64) -> String {
+    format!("{}.{:01} ms", time / 1_000, time % 1_000 / 100)
 }
 
 fn nat(nat: &NatReport) -> String {
@@ -131,6 +146,10 @@ mod tests {
             "peer": {
                 "id": 2, "name": "beta", "kind": "agent", "addresses": ["100.64.0.2", "fd00:64::2"],
                 "allowed_ips": ["100.64.0.2/32"], "protocol": "esp", "endpoint": "198.51.100.2:4500",
+                "path": {
+                    "relayed": false, "remote": "198.51.100.2:4500", "kind": "host", "proven": true, "rtt_us": 1250,
+                    "mtu": 1500, "since_s": 60, "why_relayed": []
+                },
                 "state": "active", "last_handshake_age_s": 30, "rx_bytes": 2048, "tx_bytes": 12,
                 "rx_packets": 2, "tx_packets": 1, "problem": null,
                 "reasons": [{ "code": "prefers-esp", "text": "beta asks for ESP" }]
@@ -162,7 +181,7 @@ ESP carries the traffic: beta asks for ESP.
 Addresses  100.64.0.2, fd00:64::2
 Protocol   esp
 Tunnel     active, last handshake 30 s ago, 2.0 KiB received, 12 B sent
-Path       direct to 198.51.100.2:4500
+Path       direct, to 198.51.100.2:4500, round trip 1.2 ms, MTU 1500, for 60 s
 NAT here   IPv4: endpoint-independent, filtering address-dependent
 NAT there  IPv4: none
 
@@ -187,5 +206,10 @@ What happened:
             (&"endpoint-independent".into(), &"none".into())
         );
         assert_eq!(json["generation"], 3);
+        let path = &json["peer"]["path"];
+        assert_eq!(
+            (&path["relayed"], &path["kind"], &path["rtt_us"]),
+            (&false.into(), &"host".into(), &1250.into())
+        );
     }
 }

@@ -63,6 +63,7 @@ struct Way {
 #[serde(rename_all = "kebab-case")]
 enum PathKind {
     Direct,
+    Relayed,
     None,
 }
 
@@ -134,8 +135,13 @@ pub(super) fn run(arguments: &PingArguments) -> Result<ExitCode, CommandError> {
 
 impl Way {
     fn of(peer: &PeerStatus) -> Self {
-        let path = if peer.endpoint.is_some() { PathKind::Direct } else { PathKind::None };
-        Self { protocol: peer.protocol.clone(), path, endpoint: peer.endpoint }
+        let path = match &peer.path {
+            Some(path) if path.relayed => PathKind::Relayed,
+            Some(_) => PathKind::Direct,
+            None => PathKind::None,
+        };
+        let endpoint = peer.path.as_ref().map(|path| path.remote);
+        Self { protocol: peer.protocol.clone(), path, endpoint }
     }
 
     /// What is another way than before, in lines of their own.
@@ -171,6 +177,7 @@ impl fmt::Display for PathKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Direct => "direct",
+            Self::Relayed => "relayed",
             Self::None => "none",
         })
     }
@@ -311,6 +318,9 @@ mod tests {
             after.news(&before),
             "the protocol is esp now, not wireguard any more\nthe path is direct now, to 192.0.2.9:4500\n"
         );
+        let relayed = Way { path: PathKind::Relayed, ..way("wireguard", "203.0.113.1:50000") };
+        assert_eq!(before.news(&relayed), "the path is direct now, to 192.0.2.7:4500\n");
+        assert_eq!(relayed.news(&before), "the path is relayed now, to 203.0.113.1:50000\n");
         let lost = Way { path: PathKind::None, endpoint: None, ..before.clone() };
         assert_eq!(lost.news(&before), "there is no path any more\n");
         assert_eq!(lost.to_string(), " (wireguard, no path)");

@@ -115,7 +115,8 @@ fn peers(status: &Status) -> String {
     if status.peers.is_empty() {
         return "No peers yet.\n".to_owned();
     }
-    let heading = ["PEER", "ADDRESS", "PROTOCOL", "TUNNEL", "ENDPOINT", "LAST HANDSHAKE", "RECEIVED", "SENT"];
+    let heading =
+        ["PEER", "ADDRESS", "PROTOCOL", "TUNNEL", "PATH", "ENDPOINT", "LAST HANDSHAKE", "RECEIVED", "SENT"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for peer in &status.peers {
         let tunnel = match peer.state {
@@ -128,6 +129,11 @@ fn peers(status: &Status) -> String {
             peer.addresses.first().map(ToString::to_string).unwrap_or_default(),
             peer.protocol.clone(),
             tunnel.to_owned(),
+            match &peer.path {
+                Some(path) if path.relayed => "relayed".to_owned(),
+                Some(_) => "direct".to_owned(),
+                None => "-".to_owned(),
+            },
             peer.endpoint.map_or_else(|| "-".to_owned(), |endpoint| endpoint.to_string()),
             peer.last_handshake_age_s
                 .map_or_else(|| "-".to_owned(), |seconds| format!("{} ago", age(seconds))),
@@ -144,14 +150,18 @@ fn peers(status: &Status) -> String {
     text
 }
 
-/// Why a peer's protocol is not the default, and what is wrong with its tunnel.
+/// Why a peer's protocol is not the default, why its path is not direct, and what is wrong with its tunnel.
 fn remarks(peer: &PeerStatus) -> Vec<String> {
     let reasons = peer.reasons.iter().filter(|reason| reason.code != ReasonCode::Default);
     let reasons: Vec<&str> = reasons.map(|reason| reason.text.as_str()).collect();
     let why = (!reasons.is_empty())
         .then(|| format!("{}: {}, since {}\n", peer.name, peer.protocol, reasons.join(" and ")));
     let problem = peer.problem.as_ref().map(|problem| format!("{}: {problem}\n", peer.name));
-    why.into_iter().chain(problem).collect()
+    let relayed = peer.path.as_ref().map(|path| path.why_relayed.as_slice()).unwrap_or_default();
+    let relayed: Vec<&str> = relayed.iter().map(|reason| reason.text.as_str()).collect();
+    let relayed =
+        (!relayed.is_empty()).then(|| format!("{}: relayed, since {}\n", peer.name, relayed.join(" and ")));
+    why.into_iter().chain(relayed).chain(problem).collect()
 }
 
 pub(super) fn age(seconds: u64) -> String {
@@ -244,8 +254,16 @@ mod tests {
         peer.reasons[0].code = ReasonCode::PrefersEsp;
         peer.reasons[0].text = "beta asks for ESP".to_owned();
         peer.problem = Some("no answer".to_owned());
+        peer.path = serde_json::from_value(serde_json::json!({
+            "relayed": true, "remote": "192.0.2.9:50000", "kind": "relayed", "proven": true, "rtt_us": 900,
+            "mtu": 1280, "since_s": 4,
+            "why_relayed": [{ "code": "udp-blocked", "text": "UDP is blocked before beta" }]
+        }))
+        .unwrap();
         let page = page(&status, 0);
-        assert!(page.contains("beta: esp, since beta asks for ESP\nbeta: no answer\n"), "{page}");
+        let remarks = "beta: esp, since beta asks for ESP\nbeta: relayed, since UDP is blocked before beta\n\
+                       beta: no answer\n";
+        assert!(page.contains(remarks), "{page}");
     }
 
     #[test]

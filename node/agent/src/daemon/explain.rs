@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use twinmesh_control::{EndpointKind, Peer};
+use twinmesh_control::{PathKind, Peer};
 use twinmesh_dataplane::PublicKey;
 
 use super::agent::Agent;
+use super::paths::reported_as;
 use super::tunnels::{endpoint_problem, usable_endpoints};
 use crate::api::{Answer, Candidate, Explanation, PeerActivity, PeerStatus};
 
@@ -64,13 +65,9 @@ impl Agent {
     /// What is reported of the peer, those that are tried first in front, and where it was heard.
     fn candidates(&self, peer: &Peer, used: Option<SocketAddr>) -> Vec<Candidate> {
         let Some(map) = &self.stored.map else { return Vec::new() };
-        let kind = |address: SocketAddr| {
-            let reported = peer.endpoints.iter().find(|endpoint| endpoint.address == address);
-            reported.map(|endpoint| endpoint.kind.clone())
-        };
         let candidate = |address: SocketAddr, problem: Option<&str>| Candidate {
             address,
-            kind: kind(address),
+            kind: reported_as(peer, address),
             used: used == Some(address),
             problem: problem.map(str::to_owned),
         };
@@ -160,20 +157,22 @@ impl Facts<'_> {
     }
 
     fn path(&self) -> Option<String> {
-        let used = self.candidates.iter().find(|candidate| candidate.used)?;
-        let (name, address) = (&self.peer.name, used.address);
-        let what = match &used.kind {
-            Some(EndpointKind::Relayed) => {
+        let path = self.status.path.as_ref()?;
+        let (name, address) = (&self.peer.name, path.remote);
+        let what = match &path.kind {
+            _ if path.relayed => {
+                let why: Vec<&str> = path.why_relayed.iter().map(|reason| reason.text.as_str()).collect();
+                let why = if why.is_empty() { String::new() } else { format!(" Why: {}.", why.join("; ")) };
                 return Some(format!(
-                    "The path goes by relay: {address} is where {name} has itself relayed."
+                    "The path goes by relay: {address} is where {name} has itself relayed.{why}"
                 ));
             }
-            Some(EndpointKind::Host) => "an address of its own".to_owned(),
-            Some(EndpointKind::Reflexive) => "the outer address of its NAT".to_owned(),
-            Some(EndpointKind::Mapped) => "the outer address that its router gave it".to_owned(),
-            Some(EndpointKind::Configured) => "an address that a person wrote down".to_owned(),
-            Some(kind @ EndpointKind::Other(_)) => format!("an address of the kind {kind}"),
-            None => "an address that it has not reported: it was heard there".to_owned(),
+            PathKind::Host => "an address of its own".to_owned(),
+            PathKind::Reflexive => "the outer address of its NAT".to_owned(),
+            PathKind::Mapped => "the outer address that its router gave it".to_owned(),
+            PathKind::Configured => "an address that a person wrote down".to_owned(),
+            PathKind::PeerReflexive => "an address that it has not reported: it was heard there".to_owned(),
+            kind @ (PathKind::Relayed | PathKind::Other(_)) => format!("an address of the kind {kind}"),
         };
         Some(format!("The path is direct, to {address}, {what}."))
     }

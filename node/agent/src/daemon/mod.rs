@@ -16,6 +16,7 @@ mod login;
 mod logout;
 mod manual_sas;
 mod netcheck;
+mod paths;
 mod pending;
 mod plane;
 mod port_mapping;

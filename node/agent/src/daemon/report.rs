@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use twinmesh_control::{NetworkMap, Protocol, Report, TunnelReport};
+use twinmesh_control::{NetworkMap, NodeId, PathReport, Peer, Protocol, Report, TunnelReport};
 use twinmesh_dataplane::{PeerStatus, PublicKey};
 
 use super::agent::Agent;
@@ -21,11 +21,27 @@ impl Agent {
         let tunnels = match &self.stored.map {
             Some(map) => {
                 let now = Instant::now();
-                tunnels(map, &self.changes, plane.dataplane.status().peers, self.node_tunnels(now), now)
+                let peers = plane.dataplane.status().peers;
+                let paths = self.path_reports(map, &peers);
+                let mut tunnels = tunnels(map, &self.changes, peers, self.node_tunnels(now), now);
+                for tunnel in &mut tunnels {
+                    tunnel.path = paths.get(&tunnel.peer).cloned();
+                }
+                tunnels
             }
             None => Vec::new(),
         };
         Report { endpoints: self.endpoints(), tunnels, nat: self.netcheck.nat.clone() }
+    }
+
+    fn path_reports(&self, map: &NetworkMap, peers: &[PeerStatus]) -> HashMap<NodeId, PathReport> {
+        let chosen: HashMap<PublicKey, _> =
+            peers.iter().filter_map(|peer| Some((peer.public_key, peer.path?))).collect();
+        let report = |peer: &Peer| {
+            let path = chosen.get(&PublicKey(peer.wireguard_key.0))?;
+            Some((peer.id, self.path_report(peer, *path)))
+        };
+        map.peers.values().filter_map(report).collect()
     }
 
     pub(super) fn count_if_due(&mut self, now: Instant) {

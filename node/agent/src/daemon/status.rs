@@ -93,7 +93,14 @@ impl Agent {
 
     fn peer_status_of(&self, peer: &Peer, tunnels: &Tunnels, nodes: &[NodeTunnel]) -> PeerStatus {
         let status = peer_status(peer, carrier_of(tunnels, nodes, peer, self.changes.sending(peer.id)));
-        PeerStatus { problem: self.changes.problem(peer.id).or(status.problem), ..status }
+        let chosen = tunnels.get(&PublicKey(peer.wireguard_key.0)).and_then(|tunnel| tunnel.path);
+        let endpoint = chosen.map(|path| path.remote).or(status.endpoint);
+        PeerStatus {
+            problem: self.changes.problem(peer.id).or(status.problem),
+            path: endpoint.map(|endpoint| self.path_status(peer, endpoint, chosen)),
+            endpoint,
+            ..status
+        }
     }
 
     fn state(&self) -> State {
@@ -237,6 +244,7 @@ fn peer_status(peer: &Peer, carrier: Carrier<'_>) -> PeerStatus {
         reasons: peer.reasons.clone(),
         problem,
         endpoint: carrier.endpoint(),
+        path: None,
         state: carrier.activity(),
         last_handshake_age_s: carrier.handshake().map(|age| age.as_secs()),
         rx_bytes: traffic.rx_bytes,

@@ -1,0 +1,6 @@
+//! Which way the packets to each peer take.
+
+mod status;
+mod why;
+
+pub(super) use self::status::reported_as;

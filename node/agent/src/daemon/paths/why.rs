@@ -1,0 +1,333 @@
+//! Why a pair is relayed, in words: from what stands before both ends, and how many direct addresses were checked.
+//!
+//! A packet from Y reaches X at the address that STUN saw of X, if X's NAT keeps that address for all remotes, and lets
+//! in what comes from Y. What it lets in is where X has sent to: by the whole address, which X must know beforehand,
+//! or by the IP address alone. One of the two ways is enough, since the answer follows the packet.
+
+use twinmesh_control::{Endpoint, EndpointKind, NatBehaviour, NatClass, NatFiltering, NatReport};
+
+use crate::api::RelayReason;
+
+/// One end of a pair, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End<'a> {
+    /// As a sentence has it: "this node", or the name of the peer.
+    pub(super) name: &'a str,
+    pub(super) nat: &'a NatReport,
+    /// Where it may be reached.
+    pub(super) endpoints: &'a [Endpoint],
+}
+
+/// By one IP version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// The one or the other end has no such address.
+    Absent,
+    Barred(RelayReason),
+    /// Nothing is known that stands in the way.
+    Open,
+}
+
+/// What decides the outer address of an inner one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mapping {
+    Unknown,
+    Constant,
+    ByDestination,
+}
+
+/// What stands in the way of a direct path between the two; at least one sentence. `silent`: so many direct addresses
+/// were checked long enough, and none has answered.
+pub(super) fn why_relayed(here: End<'_>, there: End<'_>, silent: usize) -> Vec<RelayReason> {
+    let ways = [Version::V4, Version::V6].map(|version| way(version, here, there));
+    let mut reasons: Vec<RelayReason> = ways
+        .iter()
+        .filter_map(|way| if let Way::Barred(why) = way { Some(why.clone()) } else { None })
+        .collect();
+    if ways.iter().all(|way| *way == Way::Absent) {
+        let text = format!("{} and {} have no address of the same IP version", here.name, there.name);
+        reasons.push(reason("no-common-ip-version", text));
+    }
+    if ways.contains(&Way::Open) {
+        reasons.push(unanswered(silent));
+        for end in [here, there] {
+            if end.nat.ipv4.is_none() && end.nat.ipv6.is_none() {
+                let text = format!("what NAT stands before {} is not known", end.name);
+                reasons.push(reason("nat-not-known", text));
+            }
+        }
+    }
+    reasons
+}
+
+fn unanswered(silent: usize) -> RelayReason {
+    match silent {
+        0 => reason("checking", "no direct path is proven yet".to_owned()),
+        1 => reason(
+            "no-answer",
+            "the one direct address that was checked does not answer: a firewall may stand between"
+                .to_owned(),
+        ),
+        _ => reason(
+            "no-answer",
+            format!(
+                "none of {silent} direct addresses that were checked answers: a firewall may stand between"
+            ),
+        ),
+    }
+}
+
+fn reason(code: &str, text: String) -> RelayReason {
+    RelayReason { code: code.to_owned(), text }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V4,
+    V6,
+}
+
+impl Version {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+}
+
+fn way(version: Version, here: End<'_>, there: End<'_>) -> Way {
+    if !here.has(version) || !there.has(version) {
+        return Way::Absent;
+    }
+    let barred = |code, text| Way::Barred(reason(code, format!("by {}, {text}", version.name())));
+    if let Some(end) = [here, there].into_iter().find(|end| end.is_blocked(version)) {
+        return barred("udp-blocked", format!("UDP is blocked before {}", end.name));
+    }
+    // A port that a router maps is as good as no NAT.
+    if here.is_mapped(version) || there.is_mapped(version) {
+        return Way::Open;
+    }
+    match (here.mapping(version), there.mapping(version)) {
+        (Mapping::ByDestination, Mapping::ByDestination)
+            if !here.admits_all(version) && !there.admits_all(version) =>
+        {
+            barred(
+                "both-map-by-destination",
+                "both NATs map by destination; no port mapping is offered".to_owned(),
+            )
+        }
+        (Mapping::ByDestination, Mapping::Constant)
+            if there.is_exact(version) && !here.admits_all(version) =>
+        {
+            barred("maps-by-destination", one_maps(here, there))
+        }
+        (Mapping::Constant, Mapping::ByDestination)
+            if here.is_exact(version) && !there.admits_all(version) =>
+        {
+            barred("maps-by-destination", one_maps(there, here))
+        }
+        _ => Way::Open,
+    }
+}
+
+fn one_maps(mapping: End<'_>, exact: End<'_>) -> String {
+    format!(
+        "the NAT of {} maps by destination, and that of {} lets in only the very ports that were sent to; no port \
+         mapping is offered",
+        mapping.name, exact.name
+    )
+}
+
+impl End<'_> {
+    fn has(&self, version: Version) -> bool {
+        self.direct(version).next().is_some()
+    }
+
+    fn is_mapped(&self, version: Version) -> bool {
+        self.direct(version).any(|endpoint| endpoint.kind == EndpointKind::Mapped)
+    }
+
+    fn direct(&self, version: Version) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(move |endpoint| {
+            endpoint.kind != EndpointKind::Relayed && endpoint.address.is_ipv4() == (version == Version::V4)
+        })
+    }
+
+    fn behaviour(&self, version: Version) -> Option<&NatBehaviour> {
+        match version {
+            Version::V4 => self.nat.ipv4.as_ref(),
+            Version::V6 => self.nat.ipv6.as_ref(),
+        }
+    }
+
+    fn is_blocked(&self, version: Version) -> bool {
+        self.behaviour(version).is_some_and(|nat| nat.class == NatClass::UdpBlocked)
+    }
+
+    fn mapping(&self, version: Version) -> Mapping {
+        match self.behaviour(version).map(|nat| &nat.class) {
+            Some(NatClass::None | NatClass::EndpointIndependent) => Mapping::Constant,
+            Some(NatClass::AddressDependent | NatClass::AddressAndPortDependent) => Mapping::ByDestination,
+            Some(NatClass::PortIndependent | NatClass::UdpBlocked | NatClass::Other(_)) | None => {
+                Mapping::Unknown
+            }
+        }
+    }
+
+    /// Whoever sends to the address that STUN saw gets in.
+    fn admits_all(&self, version: Version) -> bool {
+        let filtering = self.behaviour(version).and_then(|nat| nat.filtering.as_ref());
+        filtering == Some(&NatFiltering::EndpointIndependent)
+    }
+
+    /// Only those addresses and ports get in that were sent to.
+    fn is_exact(&self, version: Version) -> bool {
+        let filtering = self.behaviour(version).and_then(|nat| nat.filtering.as_ref());
+        filtering == Some(&NatFiltering::AddressAndPortDependent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nat(class: &str, filtering: Option<&str>) -> NatBehaviour {
+        NatBehaviour {
+            class: NatClass::from(class.to_owned()),
+            filtering: filtering.map(|filtering| NatFiltering::from(filtering.to_owned())),
+            hairpin: None,
+        }
+    }
+
+    fn endpoint(address: &str, kind: EndpointKind) -> Endpoint {
+        Endpoint { address: address.parse().unwrap(), kind }
+    }
+
+    /// By IPv4 alone.
+    fn reasons(
+        (here, here_kind): (Option<NatBehaviour>, EndpointKind),
+        (there, there_kind): (Option<NatBehaviour>, EndpointKind),
+        silent: usize,
+    ) -> Vec<(String, String)> {
+        let here_nat = NatReport { ipv4: here, ipv6: None };
+        let there_nat = NatReport { ipv4: there, ipv6: None };
+        let relayed = endpoint("192.0.2.1:50000", EndpointKind::Relayed);
+        let here = [endpoint("198.51.100.1:4500", here_kind), relayed.clone()];
+        let there = [endpoint("203.0.113.1:4500", there_kind), relayed];
+        let here = End { name: "this node", nat: &here_nat, endpoints: &here };
+        let there = End { name: "beta", nat: &there_nat, endpoints: &there };
+        why_relayed(here, there, silent).into_iter().map(|reason| (reason.code, reason.text)).collect()
+    }
+
+    #[test]
+    fn each_pair_of_nats_has_its_reason() {
+        let exact = Some("address-and-port-dependent");
+        let symmetric = || nat("address-and-port-dependent", exact);
+        let by_address = || nat("address-dependent", Some("address-dependent"));
+        let cone = || nat("endpoint-independent", Some("address-dependent"));
+        let port_restricted = || nat("endpoint-independent", exact);
+        let full_cone = || nat("endpoint-independent", Some("endpoint-independent"));
+        let blocked = || nat("udp-blocked", None);
+        let seen = EndpointKind::Reflexive;
+        let mapped = EndpointKind::Mapped;
+        let both = "by IPv4, both NATs map by destination; no port mapping is offered";
+        let one = |mapping: &str, exact: &str| {
+            format!(
+                "by IPv4, the NAT of {mapping} maps by destination, and that of {exact} lets in only the very ports \
+                 that were sent to; no port mapping is offered"
+            )
+        };
+        let firewall =
+            "none of 3 direct addresses that were checked answers: a firewall may stand between".to_owned();
+        for (here, there, code, text) in [
+            ((symmetric(), &seen), (symmetric(), &seen), "both-map-by-destination", both.to_owned()),
+            ((by_address(), &seen), (symmetric(), &seen), "both-map-by-destination", both.to_owned()),
+            ((symmetric(), &mapped), (symmetric(), &seen), "no-answer", firewall.clone()),
+            (
+                (symmetric(), &seen),
+                (port_restricted(), &seen),
+                "maps-by-destination",
+                one("this node", "beta"),
+            ),
+            (
+                (port_restricted(), &seen),
+                (symmetric(), &seen),
+                "maps-by-destination",
+                one("beta", "this node"),
+            ),
+            ((port_restricted(), &seen), (symmetric(), &mapped), "no-answer", firewall.clone()),
+            (
+                (nat("none", exact), &seen),
+                (symmetric(), &seen),
+                "maps-by-destination",
+                one("beta", "this node"),
+            ),
+            ((symmetric(), &seen), (cone(), &seen), "no-answer", firewall.clone()),
+            ((symmetric(), &seen), (full_cone(), &seen), "no-answer", firewall.clone()),
+            (
+                (nat("address-dependent", Some("endpoint-independent")), &seen),
+                (symmetric(), &seen),
+                "no-answer",
+                firewall.clone(),
+            ),
+            ((port_restricted(), &seen), (port_restricted(), &seen), "no-answer", firewall.clone()),
+            ((nat("port-independent", None), &seen), (symmetric(), &seen), "no-answer", firewall.clone()),
+            (
+                (blocked(), &seen),
+                (cone(), &seen),
+                "udp-blocked",
+                "by IPv4, UDP is blocked before this node".to_owned(),
+            ),
+            (
+                (cone(), &seen),
+                (blocked(), &mapped),
+                "udp-blocked",
+                "by IPv4, UDP is blocked before beta".to_owned(),
+            ),
+        ] {
+            let found = reasons((Some(here.0), here.1.clone()), (Some(there.0), there.1.clone()), 3);
+            assert_eq!(found, [(code.to_owned(), text)]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_and_how_far_the_checks_are() {
+        let seen = EndpointKind::Reflexive;
+        let cone = Some(nat("endpoint-independent", Some("address-dependent")));
+        for (silent, code, text) in [
+            (0, "checking", "no direct path is proven yet"),
+            (
+                1,
+                "no-answer",
+                "the one direct address that was checked does not answer: a firewall may stand between",
+            ),
+        ] {
+            let found = reasons((cone.clone(), seen.clone()), (None, seen.clone()), silent);
+            let unknown = ("nat-not-known".to_owned(), "what NAT stands before beta is not known".to_owned());
+            assert_eq!(found, [(code.to_owned(), text.to_owned()), unknown]);
+        }
+    }
+
+    #[test]
+    fn the_other_ip_version_is_told_of_beside_the_one_that_is_barred() {
+        let nat = NatReport {
+            ipv4: Some(nat("address-dependent", None)),
+            ipv6: Some(nat("none", Some("address-and-port-dependent"))),
+        };
+        let both = [
+            endpoint("198.51.100.1:4500", EndpointKind::Reflexive),
+            endpoint("[2001:db8::1]:4500", EndpointKind::Host),
+        ];
+        let codes = |here: &[Endpoint], there: &[Endpoint]| -> Vec<String> {
+            let here = End { name: "this node", nat: &nat, endpoints: here };
+            let there = End { name: "beta", nat: &nat, endpoints: there };
+            let reasons = why_relayed(here, there, 2);
+            reasons.into_iter().map(|reason| reason.code).collect()
+        };
+        assert_eq!(codes(&both, &both), ["both-map-by-destination", "no-answer"]);
+        assert_eq!(codes(&both[..1], &both), ["both-map-by-destination"]);
+        assert_eq!(codes(&both[..1], &both[1..]), ["no-common-ip-version"]);
+        assert_eq!(codes(&both, &[]), ["no-common-ip-version"]);
+    }
+}
