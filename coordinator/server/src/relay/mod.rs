@@ -10,11 +10,14 @@
 //! `turn-types`. A [credential](RelaySecret) says itself whose it is, until when, and which addresses it opens, so a
 //! relay alone can check it, and a coturn with the same secret (`use-auth-secret`) can stand in its place.
 
+mod allocate;
 mod allocation;
 mod credential;
+mod forward;
 mod limits;
 mod nonce;
 mod peering;
+mod permissions;
 mod request;
 mod server;
 mod socket;

@@ -1,41 +1,28 @@
-//! Requests of clients (RFC 8656 §7–§12): all but Binding need a credential.
+//! Requests of clients (RFC 8656 §5, RFC 8489 §9.2): all but Binding need a credential.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Instant;
 
-use stun_types::attribute::{
-    ErrorCode, MessageIntegrity, Nonce, Realm, Software, Username, XorMappedAddress,
-};
+use stun_types::attribute::{ErrorCode, MessageIntegrity, Nonce, Realm, Software, Username};
 use stun_types::message::{
     IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials, Message, MessageWrite as _,
     MessageWriteExt as _, MessageWriteVec,
 };
-use stun_types::prelude::{Attribute as _, AttributeFromRaw as _, AttributeStaticType as _, AttributeWrite};
-use turn_types::AddressFamily;
+use stun_types::prelude::{Attribute as _, AttributeStaticType as _};
 use turn_types::attribute::{
     ChannelNumber, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
-    XorRelayedAddress,
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
-use super::allocation::{Allocation, BindError};
 use super::credential::Credential;
-use super::server::{Parity, Ports, REALM, Relay};
-
-/// RFC 8656 §3.2: ten minutes unless asked otherwise, an hour at most.
-const DEFAULT_LIFETIME: Duration = Duration::from_mins(10);
-const LONGEST_LIFETIME: Duration = Duration::from_hours(1);
-/// The numbers that a channel may have: RFC 8656 §12 ends them at 0x4fff, clients of RFC 5766 §11 know more.
-const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x7ffe;
-/// Addresses in one CreatePermission.
-const MOST_ADDRESSES: usize = 32;
+use super::server::{Ports, REALM, Relay};
 
 /// Who sent a request, proven.
-struct Client {
-    address: SocketAddr,
-    username: String,
-    credential: Credential,
-    key: IntegrityKey,
+pub(super) struct Proven {
+    pub(super) address: SocketAddr,
+    pub(super) username: String,
+    pub(super) credential: Credential,
+    pub(super) key: IntegrityKey,
 }
 
 impl Relay {
@@ -92,7 +79,7 @@ impl Relay {
     }
 
     /// RFC 8489 §9.2.4: who sent it, or the error to answer with.
-    fn authenticate(&mut self, request: &Message<'_>, address: SocketAddr, unix: i64) -> Result<Client, u16> {
+    fn authenticate(&mut self, request: &Message<'_>, address: SocketAddr, unix: i64) -> Result<Proven, u16> {
         if !request.has_attribute(MessageIntegrity::TYPE) {
             return Err(ErrorCode::UNAUTHORIZED);
         }
@@ -115,7 +102,7 @@ impl Relay {
         if realm.realm() != REALM || request.validate_integrity_with_key(&key).is_err() {
             return self.unauthorized();
         }
-        Ok(Client { address, username: username.to_owned(), credential, key })
+        Ok(Proven { address, username: username.to_owned(), credential, key })
     }
 
     fn unauthorized<T>(&mut self) -> Result<T, u16> {
@@ -137,7 +124,7 @@ impl Relay {
     ///
     /// RFC 8656 §5 wants the username that made the allocation. Ours says when it ends, so that a node has to come
     /// with a newer one: it must be the same node's. The newer one decides from then on.
-    fn authorized(&mut self, request: &Message<'_>, client: &Client, now: Instant) -> Result<(), u16> {
+    fn authorized(&mut self, request: &Message<'_>, client: &Proven, now: Instant) -> Result<(), u16> {
         if !unknown(request).is_empty() {
             return Err(ErrorCode::UNKNOWN_ATTRIBUTE);
         }
@@ -160,169 +147,6 @@ impl Relay {
         }
         Ok(())
     }
-
-    /// RFC 8656 §7.2.
-    fn allocate(
-        &mut self,
-        request: &Message<'_>,
-        client: &Client,
-        (now, unix): (Instant, i64),
-        ports: &mut impl Ports,
-    ) -> Result<Vec<Box<dyn AttributeWrite>>, u16> {
-        if let Some(allocation) = self.allocations.get(&client.address) {
-            // The answer was lost, and the request came again.
-            if allocation.made_by == request.transaction_id() {
-                return Ok(allocated(request, allocation, client.address, now));
-            }
-            return Err(ErrorCode::ALLOCATION_MISMATCH);
-        }
-        let transport = request.attribute::<RequestedTransport>().map_err(|_| ErrorCode::BAD_REQUEST)?;
-        if transport.protocol() != RequestedTransport::UDP {
-            return Err(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL);
-        }
-        // RFC 8656 §7.2: IPv4 if it does not say.
-        let family = match request.raw_attribute(RequestedAddressFamily::TYPE) {
-            Some(raw) => RequestedAddressFamily::from_raw(raw)
-                .map_err(|_| ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?
-                .family(),
-            None => AddressFamily::IPV4,
-        };
-        let address = self.settings.addresses.iter().find(|address| is_of(**address, family));
-        let address = *address.ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?;
-        let parity = match request.raw_attribute(EvenPort::TYPE) {
-            None => Parity::Any,
-            Some(raw) => match EvenPort::from_raw(raw) {
-                Ok(even) if !even.requested() => Parity::Even,
-                // The port after it is to be kept for later, which no node needs.
-                Ok(_) => return Err(ErrorCode::INSUFFICIENT_CAPACITY),
-                Err(_) => return Err(ErrorCode::BAD_REQUEST),
-            },
-        };
-        let of_node = self.usages.get(&client.credential.node).map_or(0, |usage| usage.allocations);
-        if of_node >= self.settings.most_allocations_of_node {
-            self.counters.over_quota += 1;
-            return Err(ErrorCode::ALLOCATION_QUOTA_REACHED);
-        }
-        if self.allocations.len() >= self.settings.most_allocations {
-            self.counters.over_quota += 1;
-            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
-        }
-        let relayed = ports.open(address, parity).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        let proof = (client.username.clone(), client.credential.clone(), client.key.clone());
-        let expires = now + lifetime(request, &client.credential, unix).max(Duration::from_secs(1));
-        let allocation = Allocation::new(proof, request.transaction_id(), relayed, expires);
-        let attributes = allocated(request, &allocation, client.address, now);
-        self.insert(client.address, allocation, now);
-        Ok(attributes)
-    }
-
-    /// RFC 8656 §8.2: a lifetime of 0 ends the allocation.
-    fn refresh(
-        &mut self,
-        request: &Message<'_>,
-        client: &Client,
-        (now, unix): (Instant, i64),
-        ports: &mut impl Ports,
-    ) -> Result<Vec<Box<dyn AttributeWrite>>, u16> {
-        let allocation = self.allocations.get_mut(&client.address).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-        if let Some(raw) = request.raw_attribute(RequestedAddressFamily::TYPE) {
-            let family = RequestedAddressFamily::from_raw(raw).map_err(|_| ErrorCode::BAD_REQUEST)?.family();
-            if !is_of(allocation.relayed.ip(), family) {
-                return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
-            }
-        }
-        let lifetime = lifetime(request, &client.credential, unix);
-        allocation.expires = now + lifetime;
-        if lifetime.is_zero() {
-            self.remove(client.address, ports);
-        }
-        Ok(vec![Box::new(Lifetime::new(seconds(lifetime)))])
-    }
-
-    /// RFC 8656 §10.2: all addresses or none.
-    fn create_permission(
-        &mut self,
-        request: &Message<'_>,
-        client: &Client,
-        now: Instant,
-    ) -> Result<Vec<Box<dyn AttributeWrite>>, u16> {
-        let mut peers: Vec<IpAddr> = Vec::new();
-        for (_, raw) in request.iter_attributes() {
-            if raw.get_type() != XorPeerAddress::TYPE {
-                continue;
-            }
-            let peer = XorPeerAddress::from_raw(raw).map_err(|_| ErrorCode::BAD_REQUEST)?;
-            peers.push(peer.addr(request.transaction_id()).ip());
-        }
-        if peers.is_empty() || peers.len() > MOST_ADDRESSES {
-            return Err(ErrorCode::BAD_REQUEST);
-        }
-        let allocation = self.allocations.get_mut(&client.address).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-        if peers.iter().any(|peer| peer.is_ipv4() != allocation.relayed.is_ipv4()) {
-            return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
-        }
-        if !peers.iter().all(|peer| allocation.credential.may_permit(*peer)) {
-            self.counters.forbidden += 1;
-            return Err(ErrorCode::FORBIDDEN);
-        }
-        if allocation.permit(&peers, now) { Ok(Vec::new()) } else { Err(ErrorCode::INSUFFICIENT_CAPACITY) }
-    }
-
-    /// RFC 8656 §12.2.
-    fn bind_channel(
-        &mut self,
-        request: &Message<'_>,
-        client: &Client,
-        now: Instant,
-    ) -> Result<Vec<Box<dyn AttributeWrite>>, u16> {
-        let number = request.attribute::<ChannelNumber>().map_err(|_| ErrorCode::BAD_REQUEST)?.channel();
-        let peer = request.attribute::<XorPeerAddress>().map_err(|_| ErrorCode::BAD_REQUEST)?;
-        let peer = peer.addr(request.transaction_id());
-        if !CHANNELS.contains(&number) {
-            return Err(ErrorCode::BAD_REQUEST);
-        }
-        let allocation = self.allocations.get_mut(&client.address).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-        if peer.is_ipv4() != allocation.relayed.is_ipv4() {
-            return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
-        }
-        if !allocation.credential.may_reach(peer) {
-            self.counters.forbidden += 1;
-            return Err(ErrorCode::FORBIDDEN);
-        }
-        match allocation.bind(number, peer, now) {
-            Ok(()) => Ok(Vec::new()),
-            Err(BindError::Taken) => Err(ErrorCode::BAD_REQUEST),
-            Err(BindError::Full) => Err(ErrorCode::INSUFFICIENT_CAPACITY),
-        }
-    }
-}
-
-/// Success of an Allocate (RFC 8656 §7.2).
-fn allocated(
-    request: &Message<'_>,
-    allocation: &Allocation,
-    client: SocketAddr,
-    now: Instant,
-) -> Vec<Box<dyn AttributeWrite>> {
-    let id = request.transaction_id();
-    let left = allocation.expires.saturating_duration_since(now);
-    vec![
-        Box::new(XorRelayedAddress::new(allocation.relayed, id)),
-        Box::new(Lifetime::new(seconds(left))),
-        Box::new(XorMappedAddress::new(client, id)),
-    ]
-}
-
-/// How long the allocation lasts: what is asked for, within bounds, and never longer than the credential.
-fn lifetime(request: &Message<'_>, credential: &Credential, unix: i64) -> Duration {
-    let asked = request
-        .attribute::<Lifetime>()
-        .map_or(DEFAULT_LIFETIME, |asked| Duration::from_secs(asked.seconds().into()));
-    if asked.is_zero() {
-        return asked;
-    }
-    let left = Duration::from_secs(u64::try_from(credential.until - unix).unwrap_or_default());
-    asked.clamp(DEFAULT_LIFETIME, LONGEST_LIFETIME).min(left)
 }
 
 fn error(request: &Message<'_>, code: u16) -> Option<MessageWriteVec> {
@@ -349,15 +173,4 @@ fn unknown(request: &Message<'_>) -> Vec<stun_types::attribute::AttributeType> {
     ];
     let types = request.iter_attributes().map(|(_, raw)| raw.get_type());
     types.filter(|kind| kind.comprehension_required() && !known.contains(kind)).take(16).collect()
-}
-
-fn is_of(address: IpAddr, family: AddressFamily) -> bool {
-    match family {
-        AddressFamily::IPV4 => address.is_ipv4(),
-        AddressFamily::IPV6 => address.is_ipv6(),
-    }
-}
-
-fn seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
