@@ -10,13 +10,13 @@ use twinmesh_control::DEFAULT_CONTROL_PORT;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::control::{ControlError, ControlServer, Greetings, RelayGrants, RelayPlace};
+use crate::control::{ControlError, ControlServer, Greetings, OtherRelay, RelayGrants};
 use crate::data::{DataError, DataFolder, random_secret};
 use crate::http::{App, HttpServer};
 use crate::mesh::Mesh;
 use crate::network::random_ula;
 use crate::password::hash_password;
-use crate::relay::{Peering, RelayServer, RelaySettings};
+use crate::relay::{RelayAt, RelayError, RelaySecret, RelayServer};
 use crate::store::{Store, StoreError};
 use crate::stun::{StunServer, StunSettings};
 
@@ -42,19 +42,11 @@ pub struct Settings {
     /// A relay in this process.
     pub relay: Option<RelayAt>,
     /// Relays elsewhere that have this coordinator's secret.
-    pub other_relays: Vec<RelayPlace>,
+    pub other_relays: Vec<OtherRelay>,
     /// Name of the network; only the first start takes it.
     pub network_name: String,
     /// What nodes are told to connect to, HOST or HOST:PORT; this machine's host name if not given.
     pub advertise: Option<String>,
-}
-
-/// Where a relay listens, and how it serves.
-#[derive(Clone, Debug)]
-pub struct RelayAt {
-    /// UDP, for nodes.
-    pub listen: SocketAddr,
-    pub settings: RelaySettings,
 }
 
 /// The coordinator cannot start or go on.
@@ -73,8 +65,8 @@ pub enum ServeError {
         "cannot listen for STUN on UDP {address}: {source} (--stun, --stun-other-port, --stun-other-address)"
     )]
     Stun { address: SocketAddr, source: std::io::Error },
-    #[error("cannot listen for the relay on UDP {address}: {source} (--relay)")]
-    Relay { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     #[error(
         "the API has no TLS, and passwords would cross the network of {0} in the open: listen on 127.0.0.1 and put a \
          reverse proxy with TLS before it, or add --http-insecure"
@@ -120,12 +112,10 @@ impl Coordinator {
 
         let stun = StunServer::bind(&settings.stun)
             .map_err(|(address, source)| ServeError::Stun { address, source })?;
-        let mut grants =
-            RelayGrants { secret: folder.relay_secret()?, relays: settings.other_relays.clone() };
-        let relay = match &settings.relay {
-            Some(at) => Some(start_relay(at, &mesh, &mut grants)?),
-            None => None,
-        };
+        let secret = folder.relay_secret()?;
+        let relay = settings.relay.as_ref().map(|at| start_relay(at, &mesh, &secret)).transpose()?;
+        let grants =
+            RelayGrants::new(secret, relay.as_ref(), &settings.other_relays).map_err(RelayError::from)?;
         let greetings = Greetings {
             mesh: mesh.clone(),
             stun_port: stun.local_addr().port(),
@@ -173,7 +163,7 @@ impl Coordinator {
 
     /// Where nodes ask for a relayed port, if a relay runs in this process.
     pub fn relay_address(&self) -> Option<SocketAddr> {
-        self.relay.as_ref().and_then(|relay| relay.local_addr().ok())
+        self.relay.as_ref().map(RelayServer::local_addr)
     }
 
     /// Serves until `stop` is ready. Requests under way are answered, nodes are told, the store is closed.
@@ -222,22 +212,11 @@ impl Coordinator {
     }
 }
 
-/// Opens the relay in this process, and tells nodes of it.
-fn start_relay(at: &RelayAt, mesh: &Mesh, grants: &mut RelayGrants) -> Result<RelayServer, ServeError> {
+/// Opens the relay in this process.
+fn start_relay(at: &RelayAt, mesh: &Mesh, secret: &RelaySecret) -> Result<RelayServer, ServeError> {
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random).map_err(|_| DataError::Random)?;
-    let failed = |source| ServeError::Relay { address: at.listen, source };
-    let map = Some(Box::new(mesh.clone()) as Box<dyn Peering>);
-    let relay = RelayServer::bind(at.listen, at.settings.clone(), grants.secret.clone(), random, map)
-        .map_err(failed)?;
-    let port = relay.local_addr().map_err(failed)?.port();
-    let own = at
-        .settings
-        .addresses
-        .iter()
-        .map(|address| RelayPlace { address: SocketAddr::new(*address, port), tls: None });
-    grants.relays.splice(0..0, own);
-    Ok(relay)
+    Ok(RelayServer::bind(at, secret.clone(), random, Some(Box::new(mesh.clone())))?)
 }
 
 /// Makes the owner's account if there is none at all.

@@ -8,7 +8,8 @@ use clap_complete::Shell;
 use twinmesh_control::{Fingerprint, KeyError};
 
 use super::policy::PolicyCommand;
-use crate::control::RelayPlace;
+use crate::control::{OtherRelay, Speaks};
+use crate::relay::TlsAt;
 
 /// The coordinator of a twinmesh network.
 ///
@@ -96,8 +97,17 @@ As a systemd service:
   ExecStart=/usr/local/bin/twinmesh-coordinator serve --advertise hub.example.net
   StateDirectory=twinmesh-coordinator
 
-Nodes must reach UDP 7443 (control; TCP 7443 where UDP is blocked), UDP 3478 and 3479 (STUN), and the relay's
-ports if there is one: that of --relay, and UDP 49152 to 65535.
+With a relay, and with one elsewhere that has a copy of relay-secret:
+  twinmesh-coordinator serve --relay 192.0.2.1:3480
+  twinmesh-coordinator serve --relay 192.0.2.1:3480 --relay-tls 192.0.2.1:443
+  twinmesh-coordinator serve --other-relay 192.0.2.9:3478 --other-relay-tls 192.0.2.9:3478
+
+Ports that nodes must reach:
+  UDP 7443            control; TCP 7443 where UDP is blocked (--listen)
+  UDP 3478 and 3479   STUN (--stun, --stun-other-port)
+  UDP and TCP 3480    the relay, if --relay gives it that number; TCP is TLS, for nodes whose UDP is blocked
+                      (--relay-tls). Networks that let only web traffic out want TCP 443 for it
+  UDP 49152 to 65535  relayed ports, if there is a relay
 
 Environment:
   RUST_LOG                   how much to log, such as `info` (the default) or `debug`
@@ -131,8 +141,8 @@ pub(super) struct ServeArguments {
     /// A second address of this machine for STUN, at most one for each IP version: it tells more NATs apart
     #[arg(long, value_name = "IP")]
     pub(super) stun_other_address: Vec<IpAddr>,
-    /// Run a relay (TURN) at this UDP address, for nodes without a direct path; agents of this version do not use
-    /// relays yet
+    /// Run a relay (TURN) at this UDP address, for nodes without a direct path; STUN has 3478, so take another port
+    /// such as 3480
     #[arg(long, value_name = "IP:PORT")]
     pub(super) relay: Option<SocketAddr>,
     #[command(flatten)]
@@ -140,10 +150,11 @@ pub(super) struct ServeArguments {
     /// A relay elsewhere that has this coordinator's `relay-secret`; may be given several times
     #[arg(long = "other-relay", value_name = "IP:PORT")]
     pub(super) other_relays: Vec<SocketAddr>,
-    /// The same by TLS over TCP, for nodes whose network lets no UDP through; FINGERPRINT is the SHA-256 of its
-    /// certificate's public key (SubjectPublicKeyInfo), in hexadecimal digits
-    #[arg(long = "other-relay-tls", value_name = "IP:PORT,FINGERPRINT", value_parser = parse_tls_relay)]
-    pub(super) other_tls_relays: Vec<RelayPlace>,
+    /// The same by TLS over TCP, for nodes whose network lets no UDP through. FINGERPRINT is for a relay of another
+    /// make: the SHA-256 of its certificate's public key (SubjectPublicKeyInfo), in hexadecimal digits. Relays of
+    /// `twinmesh-coordinator relay` need none, since their key comes out of the secret
+    #[arg(long = "other-relay-tls", value_name = "IP:PORT[,FINGERPRINT]", value_parser = parse_tls_relay)]
+    pub(super) other_tls_relays: Vec<OtherRelay>,
     /// Name of the network; only the first start takes it
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(super) network_name: String,
@@ -165,12 +176,13 @@ Examples:
       --secret-file /etc/twinmesh/relay-secret
 
 The coordinator tells nodes of it:
-  twinmesh-coordinator serve --other-relay 192.0.2.9:3478
+  twinmesh-coordinator serve --other-relay 192.0.2.9:3478 --other-relay-tls 192.0.2.9:3478
 
 A coturn can serve in its place:
   turnserver --use-auth-secret --static-auth-secret=SECRET --realm=twinmesh --listening-ip=192.0.2.9
 
-Nodes must reach its port, and UDP 49152 to 65535, where their relayed ports are. SIGTERM and SIGINT end it.")]
+Nodes must reach its port by UDP, the same in TCP where their UDP is blocked (TLS, see --relay-tls), and UDP 49152 to
+65535, where their relayed ports are. SIGTERM and SIGINT end it.")]
 pub(super) struct RelayArguments {
     /// UDP address for nodes
     #[arg(long, value_name = "IP:PORT", default_value = "[::]:3478")]
@@ -189,6 +201,10 @@ pub(super) struct RelayLimits {
     /// given
     #[arg(long = "relay-address", value_name = "IP")]
     pub(super) addresses: Vec<IpAddr>,
+    /// TCP address for nodes whose UDP is blocked (TURN over TLS), or `none`; that of the relay's UDP port if not
+    /// given. Its certificate's key comes out of the secret, so nodes know it without a certificate authority
+    #[arg(long = "relay-tls", value_name = "IP:PORT", value_parser = parse_tls_at)]
+    pub(super) tls: Option<TlsAt>,
     /// What one node may send, and be sent, in Mbit/s
     #[arg(long = "relay-node-rate", value_name = "MBIT", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) node_rate: u64,
@@ -371,11 +387,26 @@ pub(super) enum Expiry {
     Seconds(u64),
 }
 
-fn parse_tls_relay(text: &str) -> Result<RelayPlace, String> {
-    let (address, fingerprint) = text.split_once(',').ok_or("write it as IP:PORT,FINGERPRINT")?;
+fn parse_tls_relay(text: &str) -> Result<OtherRelay, String> {
+    let (address, speaks) = match text.split_once(',') {
+        None => (text, Speaks::Tls),
+        Some((address, fingerprint)) => {
+            let fingerprint: Fingerprint =
+                fingerprint.parse().map_err(|error: KeyError| error.to_string())?;
+            (address, Speaks::TlsWith(fingerprint))
+        }
+    };
     let address = address.parse().map_err(|_| format!("`{address}` is no IP:PORT"))?;
-    let fingerprint: Fingerprint = fingerprint.parse().map_err(|error: KeyError| error.to_string())?;
-    Ok(RelayPlace { address, tls: Some(fingerprint) })
+    Ok(OtherRelay { address, speaks })
+}
+
+fn parse_tls_at(text: &str) -> Result<TlsAt, String> {
+    match text {
+        "none" => Ok(TlsAt::Nowhere),
+        address => {
+            address.parse().map(TlsAt::Other).map_err(|_| format!("`{text}` is neither IP:PORT nor `none`"))
+        }
+    }
 }
 
 fn parse_expiry(text: &str) -> Result<Expiry, String> {

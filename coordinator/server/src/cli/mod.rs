@@ -33,8 +33,8 @@ enum CommandError {
     PolicyFormat { path: PathBuf, source: serde_json::Error },
     #[error(transparent)]
     RelaySecret(#[from] crate::relay::SecretError),
-    #[error("cannot listen on UDP {address}: {source} (--listen)")]
-    Relay { address: std::net::SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Relay(#[from] crate::relay::RelayError),
     #[error(
         "nodes must be told at which address their relayed ports are: give --relay-address IP, or let the relay \
          listen at one address"

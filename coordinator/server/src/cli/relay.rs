@@ -1,6 +1,6 @@
 //! `relay`
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
@@ -8,12 +8,13 @@ use zeroize::Zeroizing;
 use super::CommandError;
 use super::arguments::{RelayArguments, RelayLimits};
 use super::serve::start_logging;
-use crate::relay::{RelaySecret, RelayServer, RelaySettings};
+use crate::relay::{RelayAt, RelayError, RelaySecret, RelayServer, RelaySettings, TlsAt};
 
 pub(super) fn run(arguments: &RelayArguments) -> Result<(), CommandError> {
     start_logging();
     let secret = RelaySecret::read(&arguments.secret_file)?;
-    let settings = settings(arguments.listen.ip(), &arguments.limits)?;
+    let at = relay_at(arguments.listen, &arguments.limits)?;
+    let fingerprint = secret.fingerprint().map_err(RelayError::from)?;
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random).map_err(|_| CommandError::Random)?;
     let runtime =
@@ -21,10 +22,15 @@ pub(super) fn run(arguments: &RelayArguments) -> Result<(), CommandError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Signals)?;
-        let failed = |source| CommandError::Relay { address: arguments.listen, source };
-        let relay = RelayServer::bind(arguments.listen, settings.clone(), secret, random, None).map_err(failed)?;
-        let listen = relay.local_addr().map_err(failed)?;
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, addresses = ?settings.addresses, "the relay serves");
+        let relay = RelayServer::bind(&at, secret, random, None)?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            listen = %relay.local_addr(),
+            tls = ?relay.tls_addr(),
+            addresses = ?at.settings.addresses,
+            %fingerprint,
+            "the relay serves"
+        );
         relay
             .serve_until(async {
                 tokio::select! {
@@ -37,19 +43,20 @@ pub(super) fn run(arguments: &RelayArguments) -> Result<(), CommandError> {
     })
 }
 
-/// How a relay serves that listens at `listen`.
-pub(super) fn settings(listen: IpAddr, limits: &RelayLimits) -> Result<RelaySettings, CommandError> {
+/// A relay that listens at `listen`.
+pub(super) fn relay_at(listen: SocketAddr, limits: &RelayLimits) -> Result<RelayAt, CommandError> {
     let mut addresses = limits.addresses.clone();
-    if addresses.is_empty() && !listen.is_unspecified() {
-        addresses.push(listen);
+    if addresses.is_empty() && !listen.ip().is_unspecified() {
+        addresses.push(listen.ip());
     }
     if addresses.is_empty() {
         return Err(CommandError::NoRelayAddress);
     }
-    Ok(RelaySettings {
+    let settings = RelaySettings {
         addresses,
         node_rate: limits.node_rate.saturating_mul(1_000_000 / 8),
         most_allocations: limits.allocations,
         most_allocations_of_node: limits.node_allocations,
-    })
+    };
+    Ok(RelayAt { listen, tls: limits.tls.unwrap_or(TlsAt::Beside), settings })
 }

@@ -7,19 +7,18 @@ use tracing_subscriber::EnvFilter;
 
 use super::arguments::ServeArguments;
 use super::{CommandError, output, relay};
-use crate::control::RelayPlace;
-use crate::serve::{Coordinator, RelayAt, Settings};
+use crate::control::{OtherRelay, Speaks};
+use crate::serve::{Coordinator, Settings};
 use crate::stun::StunSettings;
 
 pub(super) fn run(arguments: ServeArguments) -> Result<(), CommandError> {
     start_logging();
     let relay = match arguments.relay {
-        Some(listen) => {
-            Some(RelayAt { listen, settings: relay::settings(listen.ip(), &arguments.relay_limits)? })
-        }
+        Some(listen) => Some(relay::relay_at(listen, &arguments.relay_limits)?),
         None => None,
     };
-    let by_udp = arguments.other_relays.into_iter().map(|address| RelayPlace { address, tls: None });
+    let by_udp =
+        arguments.other_relays.into_iter().map(|address| OtherRelay { address, speaks: Speaks::Udp });
     let settings = Settings {
         relay,
         other_relays: by_udp.chain(arguments.other_tls_relays).collect(),

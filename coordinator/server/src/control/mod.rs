@@ -21,7 +21,7 @@ use twinmesh_control::{IdentityKeyPair, TlsError, server_config};
 use self::arrival::{Arrival, TcpDoor};
 use crate::mesh::Mesh;
 use crate::sockets::{bind_tcp, bind_udp};
-pub use relays::{RelayGrants, RelayPlace};
+pub use relays::{OtherRelay, RelayGrants, RelayPlace, Speaks};
 
 /// Nodes send a keepalive each 5 s; after this silence a connection is dead.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);

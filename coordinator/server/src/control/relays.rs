@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use twinmesh_control::{Fingerprint, NodeId, RelayAccess, RelayPassword, RelayTransport, Relays};
 
-use crate::relay::{Credential, Place, RelaySecret};
+use crate::relay::{CertificateError, Credential, Place, RelaySecret, RelayServer};
 
 /// How long a credential is good for: as long as a coordinator may be away without relayed tunnels ending.
 const VALIDITY: Duration = Duration::from_hours(6);
@@ -20,14 +20,55 @@ pub struct RelayPlace {
     pub tls: Option<Fingerprint>,
 }
 
+/// A relay that somebody else runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherRelay {
+    pub address: SocketAddr,
+    pub speaks: Speaks,
+}
+
+/// How nodes speak to a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    Udp,
+    /// TLS, and the relay shows the key that comes out of the network's secret.
+    Tls,
+    /// TLS, and the relay's certificate has the key with that fingerprint.
+    TlsWith(Fingerprint),
+}
+
 /// The network's relays, and the secret that they share.
 #[derive(Clone, Debug)]
 pub struct RelayGrants {
-    pub secret: RelaySecret,
-    pub relays: Vec<RelayPlace>,
+    secret: RelaySecret,
+    relays: Vec<RelayPlace>,
 }
 
 impl RelayGrants {
+    /// The network's relays: `own` in this process, if there is one, and others.
+    pub fn new(
+        secret: RelaySecret,
+        own: Option<&RelayServer>,
+        others: &[OtherRelay],
+    ) -> Result<Self, CertificateError> {
+        let derived = secret.fingerprint()?;
+        let own = own.map_or_else(Vec::new, |own| {
+            let by_udp =
+                own.addresses(own.local_addr().port()).map(|address| RelayPlace { address, tls: None });
+            let by_tls = own.tls_addr().into_iter().flat_map(|tls| own.addresses(tls.port()));
+            by_udp.chain(by_tls.map(|address| RelayPlace { address, tls: Some(derived) })).collect()
+        });
+        let others = others.iter().map(|OtherRelay { address, speaks }| {
+            let tls = match speaks {
+                Speaks::Udp => None,
+                Speaks::Tls => Some(derived),
+                Speaks::TlsWith(fingerprint) => Some(*fingerprint),
+            };
+            RelayPlace { address: *address, tls }
+        });
+        Ok(Self { secret, relays: own.into_iter().chain(others).collect() })
+    }
+
     /// All relays, with a credential that opens ports at each of them: a node's peers have theirs there. `None` if
     /// there is no relay.
     pub(super) fn of(&self, node: NodeId, unix: i64) -> Option<Relays> {

@@ -29,10 +29,10 @@ impl Relay {
         (now, unix): (Instant, i64),
         ports: &mut impl Ports,
     ) -> Result<Vec<Box<dyn AttributeWrite>>, u16> {
-        if let Some(allocation) = self.allocations.get(&client.address) {
+        if let Some(allocation) = self.allocations.get(&client.id) {
             // The answer was lost, and the request came again.
             if allocation.made_by == request.transaction_id() {
-                return Ok(allocated(request, allocation, client.address, now));
+                return Ok(allocated(request, allocation, client.id.address(), now));
             }
             return Err(ErrorCode::ALLOCATION_MISMATCH);
         }
@@ -71,8 +71,8 @@ impl Relay {
         let proof = (client.username.clone(), client.credential.clone(), client.key.clone());
         let expires = now + lifetime(request, &client.credential, unix).max(Duration::from_secs(1));
         let allocation = Allocation::new(proof, request.transaction_id(), relayed, expires);
-        let attributes = allocated(request, &allocation, client.address, now);
-        self.insert(client.address, allocation, now);
+        let attributes = allocated(request, &allocation, client.id.address(), now);
+        self.insert(client.id, allocation, now);
         Ok(attributes)
     }
 
@@ -84,7 +84,7 @@ impl Relay {
         (now, unix): (Instant, i64),
         ports: &mut impl Ports,
     ) -> Result<Vec<Box<dyn AttributeWrite>>, u16> {
-        let allocation = self.allocations.get_mut(&client.address).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        let allocation = self.allocations.get_mut(&client.id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         if let Some(raw) = request.raw_attribute(RequestedAddressFamily::TYPE) {
             let family = RequestedAddressFamily::from_raw(raw).map_err(|_| ErrorCode::BAD_REQUEST)?.family();
             if !is_of(allocation.relayed.ip(), family) {
@@ -94,7 +94,7 @@ impl Relay {
         let lifetime = lifetime(request, &client.credential, unix);
         allocation.expires = now + lifetime;
         if lifetime.is_zero() {
-            self.remove(client.address, ports);
+            self.remove(client.id, ports);
         }
         Ok(vec![Box::new(Lifetime::new(seconds(lifetime)))])
     }

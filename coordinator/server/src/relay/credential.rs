@@ -162,10 +162,14 @@ impl RelaySecret {
             .ok_or_else(|| SecretError::Short { path: path.to_owned(), length })
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The password of a username.
     pub fn password(&self, username: &str) -> Zeroizing<String> {
         // HMAC takes keys of any length.
-        let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(self.0.as_bytes()) else {
+        let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(self.bytes()) else {
             return Zeroizing::default();
         };
         mac.update(username.as_bytes());

@@ -9,6 +9,7 @@ use turn_types::channel::ChannelData;
 use turn_types::message::DATA;
 use twinmesh_control::NodeId;
 
+use super::client::ClientId;
 use super::server::{Outcome, Relay};
 
 /// Channel number and length before channel data (RFC 8656 §12.4), in bytes.
@@ -24,7 +25,7 @@ impl Relay {
     pub(super) fn channel_data<'a>(
         &mut self,
         now: Instant,
-        client: SocketAddr,
+        client: ClientId,
         datagram: &'a mut [u8],
     ) -> Outcome<'a> {
         // Padding may follow (RFC 8656 §12.5).
@@ -48,7 +49,7 @@ impl Relay {
     pub(super) fn forward<'a>(
         &mut self,
         now: Instant,
-        client: SocketAddr,
+        client: ClientId,
         peer: SocketAddr,
         datagram: &'a mut [u8],
         start: usize,
@@ -93,7 +94,7 @@ impl Relay {
     pub(super) fn deliver<'a>(
         &mut self,
         now: Instant,
-        client: SocketAddr,
+        client: ClientId,
         peer: SocketAddr,
         buffer: &'a mut [u8],
         start: usize,

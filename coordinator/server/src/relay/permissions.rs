@@ -36,7 +36,7 @@ impl Relay {
         if peers.is_empty() || peers.len() > MOST_ADDRESSES {
             return Err(ErrorCode::BAD_REQUEST);
         }
-        let allocation = self.allocations.get_mut(&client.address).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        let allocation = self.allocations.get_mut(&client.id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         if peers.iter().any(|peer| peer.is_ipv4() != allocation.relayed.is_ipv4()) {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
@@ -60,7 +60,7 @@ impl Relay {
         if !CHANNELS.contains(&number) {
             return Err(ErrorCode::BAD_REQUEST);
         }
-        let allocation = self.allocations.get_mut(&client.address).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        let allocation = self.allocations.get_mut(&client.id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         if peer.is_ipv4() != allocation.relayed.is_ipv4() {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }

@@ -1,6 +1,5 @@
 //! Requests of clients (RFC 8656 §5, RFC 8489 §9.2): all but Binding need a credential.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use stun_types::attribute::{ErrorCode, MessageIntegrity, Nonce, Realm, Software, Username};
@@ -14,12 +13,13 @@ use turn_types::attribute::{
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
+use super::client::ClientId;
 use super::credential::Credential;
 use super::server::{Ports, REALM, Relay};
 
 /// Who sent a request, proven.
 pub(super) struct Proven {
-    pub(super) address: SocketAddr,
+    pub(super) id: ClientId,
     pub(super) username: String,
     pub(super) credential: Credential,
     pub(super) key: IntegrityKey,
@@ -30,7 +30,7 @@ impl Relay {
     pub(super) fn request(
         &mut self,
         request: &Message<'_>,
-        address: SocketAddr,
+        from: ClientId,
         (now, unix): (Instant, i64),
         ports: &mut impl Ports,
     ) -> Option<Vec<u8>> {
@@ -39,14 +39,14 @@ impl Relay {
             self.counters.malformed += 1;
             return None;
         }
-        let client = match self.authenticate(request, address, unix) {
+        let client = match self.authenticate(request, from, unix) {
             Ok(client) => client,
             Err(code) => {
-                if !self.strangers.may_hear(address.ip(), now) {
+                if !self.strangers.may_hear(from.address().ip(), now) {
                     self.counters.unanswered += 1;
                     return None;
                 }
-                return self.challenge(request, address, code, unix);
+                return self.challenge(request, from, code, unix);
             }
         };
         let done = self.authorized(request, &client, now).and_then(|()| {
@@ -79,19 +79,19 @@ impl Relay {
     }
 
     /// RFC 8489 §9.2.4: who sent it, or the error to answer with.
-    fn authenticate(&mut self, request: &Message<'_>, address: SocketAddr, unix: i64) -> Result<Proven, u16> {
+    fn authenticate(&mut self, request: &Message<'_>, from: ClientId, unix: i64) -> Result<Proven, u16> {
         if !request.has_attribute(MessageIntegrity::TYPE) {
             return Err(ErrorCode::UNAUTHORIZED);
         }
         let username = request.attribute::<Username>().map_err(|_| ErrorCode::BAD_REQUEST)?;
         let realm = request.attribute::<Realm>().map_err(|_| ErrorCode::BAD_REQUEST)?;
         let nonce = request.attribute::<Nonce>().map_err(|_| ErrorCode::BAD_REQUEST)?;
-        if !self.nonces.is_fresh(nonce.nonce(), address, unix) {
+        if !self.nonces.is_fresh(nonce.nonce(), from.address(), unix) {
             return Err(ErrorCode::STALE_NONCE);
         }
         let username = username.username();
         let Ok(credential) = Credential::read(username, unix) else { return self.unauthorized() };
-        let known = self.allocations.get(&address).filter(|known| known.username == username);
+        let known = self.allocations.get(&from).filter(|known| known.username == username);
         let key = if let Some(known) = known {
             known.key.clone()
         } else {
@@ -102,7 +102,7 @@ impl Relay {
         if realm.realm() != REALM || request.validate_integrity_with_key(&key).is_err() {
             return self.unauthorized();
         }
-        Ok(Proven { address, username: username.to_owned(), credential, key })
+        Ok(Proven { id: from, username: username.to_owned(), credential, key })
     }
 
     fn unauthorized<T>(&mut self) -> Result<T, u16> {
@@ -110,11 +110,11 @@ impl Relay {
         Err(ErrorCode::UNAUTHORIZED)
     }
 
-    fn challenge(&self, request: &Message<'_>, address: SocketAddr, code: u16, unix: i64) -> Option<Vec<u8>> {
+    fn challenge(&self, request: &Message<'_>, from: ClientId, code: u16, unix: i64) -> Option<Vec<u8>> {
         let mut answer = error(request, code)?;
         if code != ErrorCode::BAD_REQUEST {
             answer.add_attribute(&Realm::new(REALM).ok()?).ok()?;
-            answer.add_attribute(&Nonce::new(&self.nonces.issue(address, unix)).ok()?).ok()?;
+            answer.add_attribute(&Nonce::new(&self.nonces.issue(from.address(), unix)).ok()?).ok()?;
         }
         answer.add_fingerprint().ok()?;
         Some(answer.finish())
@@ -132,7 +132,7 @@ impl Relay {
             self.counters.forbidden += 1;
             return Err(ErrorCode::FORBIDDEN);
         }
-        let Some(allocation) = self.allocations.get_mut(&client.address) else { return Ok(()) };
+        let Some(allocation) = self.allocations.get_mut(&client.id) else { return Ok(()) };
         if allocation.credential.node != client.credential.node {
             self.counters.unauthorized += 1;
             return Err(ErrorCode::WRONG_CREDENTIALS);

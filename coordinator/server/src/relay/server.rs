@@ -14,6 +14,7 @@ use twinmesh_control::NodeId;
 use zeroize::Zeroizing;
 
 use super::allocation::Allocation;
+use super::client::ClientId;
 use super::credential::RelaySecret;
 use super::forward::{CHANNEL_HEADER, send_indication};
 use super::limits::{Bucket, Strangers};
@@ -57,12 +58,12 @@ pub enum Outcome<'a> {
     Nothing,
     /// An answer or data from the relay's own port.
     Answer {
-        client: SocketAddr,
+        client: ClientId,
         bytes: Vec<u8>,
     },
     /// Data from the relay's own port, lying in the buffer that came in.
     ToClient {
-        client: SocketAddr,
+        client: ClientId,
         bytes: &'a [u8],
     },
     /// Data from a relayed port.
@@ -91,6 +92,8 @@ pub struct Counters {
     pub forwarded: u64,
     /// Payload, in bytes.
     pub forwarded_bytes: u64,
+    /// Found no room on the way to a client.
+    pub congested: u64,
     /// Over the node's rate.
     pub over_rate: u64,
     /// For or from a peer without permission, and between nodes that are no peers.
@@ -112,10 +115,9 @@ pub struct Relay {
     pub(super) secret: RelaySecret,
     pub(super) nonces: Nonces,
     pub(super) strangers: Strangers,
-    /// By the client's address: there is one listening port, so that is the 5-tuple.
-    pub(super) allocations: HashMap<SocketAddr, Allocation>,
+    pub(super) allocations: HashMap<ClientId, Allocation>,
     /// By the relayed port.
-    pub(super) clients: HashMap<SocketAddr, SocketAddr>,
+    pub(super) clients: HashMap<SocketAddr, ClientId>,
     pub(super) usages: HashMap<NodeId, Usage>,
     pub(super) peers: Peers,
     pub(super) counters: Counters,
@@ -164,11 +166,11 @@ impl Relay {
         self.allocations.is_empty()
     }
 
-    /// A datagram came in at the relay's own port. `unix` is the time of credentials, in seconds since 1970.
+    /// A message came in at the relay's own port. `unix` is the time of credentials, in seconds since 1970.
     pub fn handle_client<'a>(
         &mut self,
         (now, unix): (Instant, i64),
-        client: SocketAddr,
+        client: ClientId,
         datagram: &'a mut [u8],
         ports: &mut impl Ports,
     ) -> Outcome<'a> {
@@ -203,6 +205,16 @@ impl Relay {
         }
     }
 
+    /// Whether a client has an allocation.
+    pub fn serves(&self, client: ClientId) -> bool {
+        self.allocations.contains_key(&client)
+    }
+
+    /// A client's connection has ended, and its allocation with it (RFC 8656 §3.1).
+    pub fn disconnected(&mut self, client: ClientId, ports: &mut impl Ports) {
+        self.remove(client, ports);
+    }
+
     /// A datagram of `peer` came in at a relayed port. It lies in `buffer` behind [`Self::HEADROOM`] bytes.
     pub fn handle_peer<'a>(
         &mut self,
@@ -225,13 +237,13 @@ impl Relay {
         let over = self.allocations.iter().filter(|(_, allocation)| {
             allocation.expires <= now || !self.peers.has(allocation.credential.node)
         });
-        let over: Vec<SocketAddr> = over.map(|(client, _)| *client).collect();
+        let over: Vec<ClientId> = over.map(|(client, _)| *client).collect();
         for client in over {
             self.remove(client, ports);
         }
     }
 
-    pub(super) fn insert(&mut self, client: SocketAddr, allocation: Allocation, now: Instant) {
+    pub(super) fn insert(&mut self, client: ClientId, allocation: Allocation, now: Instant) {
         let rate = self.settings.node_rate;
         let usage = self.usages.entry(allocation.credential.node).or_insert_with(|| {
             let full = Bucket::of_bytes(rate, now);
@@ -243,7 +255,7 @@ impl Relay {
         self.counters.allocations += 1;
     }
 
-    pub(super) fn remove(&mut self, client: SocketAddr, ports: &mut impl Ports) {
+    pub(super) fn remove(&mut self, client: ClientId, ports: &mut impl Ports) {
         let Some(allocation) = self.allocations.remove(&client) else { return };
         self.clients.remove(&allocation.relayed);
         ports.close(allocation.relayed);
@@ -257,13 +269,13 @@ impl Relay {
     }
 
     /// STUN (RFC 8489 §3): clients keep their NAT's mapping alive with it.
-    fn binding(&mut self, request: &Message<'_>, client: SocketAddr, now: Instant) -> Option<Vec<u8>> {
-        if !self.allocations.contains_key(&client) && !self.strangers.may_hear(client.ip(), now) {
+    fn binding(&mut self, request: &Message<'_>, client: ClientId, now: Instant) -> Option<Vec<u8>> {
+        if !self.allocations.contains_key(&client) && !self.strangers.may_hear(client.address().ip(), now) {
             self.counters.unanswered += 1;
             return None;
         }
         let mut answer = Message::builder_success(request, MessageWriteVec::new());
-        answer.add_attribute(&XorMappedAddress::new(client, request.transaction_id())).ok()?;
+        answer.add_attribute(&XorMappedAddress::new(client.address(), request.transaction_id())).ok()?;
         answer.add_fingerprint().ok()?;
         Some(answer.finish())
     }

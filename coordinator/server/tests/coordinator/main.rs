@@ -16,6 +16,7 @@ mod map;
 mod map_model;
 mod policy;
 mod protocol_choice;
+mod relay_tls;
 mod relays;
 mod store_trouble;
 mod support;

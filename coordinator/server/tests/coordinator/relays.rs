@@ -11,9 +11,8 @@ use stun_types::message::{
 use turn_types::attribute::{RequestedTransport, XorRelayedAddress};
 use turn_types::message::ALLOCATE;
 use twinmesh_control::{CoordinatorMessage, Fingerprint, RelayAccess, RelayTransport};
-use twinmesh_coordinator::control::RelayPlace;
-use twinmesh_coordinator::relay::{REALM, RelaySecret, RelayServer, RelaySettings};
-use twinmesh_coordinator::serve::RelayAt;
+use twinmesh_coordinator::control::{OtherRelay, Speaks};
+use twinmesh_coordinator::relay::{REALM, RelayAt, RelaySecret, RelayServer, RelaySettings, TlsAt};
 use zeroize::Zeroizing;
 
 use crate::support::{DEADLINE, Hub, Session, run};
@@ -32,7 +31,7 @@ fn relay_at(listen: &str) -> RelayAt {
         most_allocations: 10,
         most_allocations_of_node: 2,
     };
-    RelayAt { listen: listen.parse().unwrap(), settings }
+    RelayAt { listen: listen.parse().unwrap(), tls: TlsAt::Beside, settings }
 }
 
 /// Asks for a relayed port with a credential.
@@ -67,35 +66,46 @@ fn allocate(relay: &RelayAccess) -> Result<SocketAddr, u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_node_is_told_the_relays_and_gets_a_port_with_its_own_credential() {
-    let by_udp = RelayPlace { address: "192.0.2.9:3478".parse().unwrap(), tls: None };
-    let by_tls = RelayPlace { address: "192.0.2.9:443".parse().unwrap(), tls: Some(Fingerprint([7; 32])) };
+    let others = [
+        OtherRelay { address: "192.0.2.9:3478".parse().unwrap(), speaks: Speaks::Udp },
+        OtherRelay { address: "192.0.2.9:443".parse().unwrap(), speaks: Speaks::Tls },
+        OtherRelay {
+            address: "192.0.2.8:443".parse().unwrap(),
+            speaks: Speaks::TlsWith(Fingerprint([7; 32])),
+        },
+    ];
     let hub = Hub::start_with(|settings| {
         settings.relay = Some(relay_at("127.0.0.1:0"));
-        settings.other_relays = vec![by_udp, by_tls];
+        settings.other_relays = others.to_vec();
     })
     .await;
     let (_alpha_node, mut alpha) = hub.joined("alpha").await;
     let (_beta_node, mut beta) = hub.joined("beta").await;
     let told = relays(&mut alpha).await;
-    let [own, others @ ..] = <[_; 3]>::try_from(told).unwrap();
-    for (told, there, transport) in
-        [(&others[0], by_udp, RelayTransport::Udp), (&others[1], by_tls, RelayTransport::Tls)]
-    {
-        assert_eq!((told.address, told.fingerprint), (there.address, there.tls));
-        assert_eq!(told.transport, transport);
+    let [own, own_tls, told_others @ ..] = <[_; 5]>::try_from(told).unwrap();
+    let secret = RelaySecret::read(&hub.database().with_file_name("relay-secret")).unwrap();
+    let derived = secret.fingerprint().unwrap();
+    let keys = [None, Some(derived), Some(Fingerprint([7; 32]))];
+    for ((told, there), key) in told_others.iter().zip(&others).zip(keys) {
+        let transport = if key.is_some() { RelayTransport::Tls } else { RelayTransport::Udp };
+        assert_eq!((told.address, told.fingerprint, &told.transport), (there.address, key, &transport));
     }
     assert_eq!((own.transport.clone(), own.valid_for), (RelayTransport::Udp, 6 * 3600));
-    assert!(own.username.ends_with(&format!(":{}:127.0.0.1,192.0.2.9", alpha.id.0)), "{}", own.username);
+    assert_eq!(
+        (own_tls.address, own_tls.fingerprint),
+        (own.address, Some(derived)),
+        "the same number, in TCP"
+    );
+    let places = format!(":{}:127.0.0.1,192.0.2.9,192.0.2.8", alpha.id.0);
+    assert!(own.username.ends_with(&places), "{}", own.username);
     assert!(!format!("{own:?}").contains(&own.password.0), "a password in a log");
 
     let of_beta = relays(&mut beta).await.swap_remove(0);
     assert_ne!((&own.username, &own.password), (&of_beta.username, &of_beta.password));
     // A relay alone needs the secret and nothing else.
-    let secret = RelaySecret::read(&hub.database().with_file_name("relay-secret")).unwrap();
     let alone = relay_at("127.0.0.1:0");
-    let alone =
-        RelayServer::bind(alone.listen, alone.settings, secret, Zeroizing::new([7; 32]), None).unwrap();
-    let alone_at = alone.local_addr().unwrap();
+    let alone = RelayServer::bind(&alone, secret, Zeroizing::new([7; 32]), None).unwrap();
+    let alone_at = alone.local_addr();
     let alone = tokio::spawn(async move { alone.serve_until(std::future::pending()).await });
 
     let ports = tokio::task::spawn_blocking(move || {
