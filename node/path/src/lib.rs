@@ -1,10 +1,11 @@
 //! What stands between this node and the others: STUN (RFC 8489) and the behaviour of NATs (RFC 4787), measured as
-//! RFC 5780 says. No sockets, no clock; random numbers come from the caller.
+//! RFC 5780 says; and the paths to the others, found by checks. No sockets, no clock; random numbers come from the caller.
 //!
 //! ```text
 //!   StunClient   the data port   ─ every 20 s ─► server        the address that others see, kept alive
 //!   Prober       two fresh ports ─ now and then ► server       mapping, filtering, hairpin, latency
 //!                                                └ second port, second address
+//!   Pairs        the data port   ─ when needed ─► peers        the path to each, proven at both ends
 //! ```
 //!
 //! [`Prober`]: after each `handle_*`, drain [`Prober::poll_transmit`] until `None`; then wait for a datagram or for
@@ -14,6 +15,7 @@
 mod behaviour;
 mod binding;
 mod message;
+pub mod pair;
 mod prober;
 
 pub use behaviour::{Filtering, Findings, Latency, Mapping, NatClass};

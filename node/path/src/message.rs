@@ -1,6 +1,6 @@
 //! Binding requests and their answers (RFC 8489), with the attributes of RFC 5780 §7 that we use.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use stun_types::attribute::{AttributeType, MappedSocketAddr, RawAttribute, Software, XorMappedAddress};
 use stun_types::message::{
@@ -97,4 +97,11 @@ pub(crate) fn read(datagram: &[u8]) -> Option<Received> {
 
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Nobody must make us send to ourselves or to many.
+pub(crate) fn is_host(address: &SocketAddr) -> bool {
+    let ip = address.ip();
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    address.port() != 0 && !(ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() || broadcast)
 }

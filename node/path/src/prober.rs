@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use stun_types::message::TransactionId;
 
 use crate::behaviour::{Filtering, Findings, Latency, Mapping};
-use crate::message::{Answer, Origin, Received, canonical, probe, read};
+use crate::message::{Answer, Origin, Received, canonical, is_host, probe, read};
 
 /// More servers tell nothing more.
 pub const MAX_SERVERS: usize = 4;
@@ -468,11 +468,4 @@ impl State {
         self.round_trip = Some(self.round_trip.map_or(round_trip, |best| best.min(round_trip)));
         self.other = self.other.or(answer.other);
     }
-}
-
-/// A server must not make us send to ourselves or to many.
-fn is_host(address: &SocketAddr) -> bool {
-    let ip = address.ip();
-    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    address.port() != 0 && !(ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() || broadcast)
 }
