@@ -1,29 +1,27 @@
 //! The mesh: the store and the network in memory, kept in step. Everything that changes what nodes see goes
 //! through here, one change at a time; nodes' connections wait for the next revision.
 
+mod arrival;
+mod failures;
 mod peering;
 mod policy;
+mod presence;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Mutex, watch};
-use twinmesh_control::{Endpoint, IdentityKey, NatReport, NodeId, Revision, TunnelReport};
+use twinmesh_control::{Endpoint, NodeId, Revision};
 
+pub use arrival::HelloError;
 pub use policy::SetPolicyError;
+pub use presence::Presence;
 
 use crate::clock::now;
 use crate::endpoints::usable;
 use crate::network::{NetworkState, Update};
-use crate::store::{
-    AddPeerError, Announcement, Enrolled, Enrolment, EnrolmentError, Greeted, NetworkRecord, NewPeer,
-    NodeRecord, Store, StoreError,
-};
-
-/// Tunnels of one node that are kept; an agent reports no more.
-const MOST_TUNNELS: usize = 1_000;
+use crate::store::{AddPeerError, NetworkRecord, NewPeer, NodeRecord, Store, StoreError};
 
 /// Cheap to clone; all clones are one mesh.
 #[derive(Clone, Debug)]
@@ -39,33 +37,12 @@ struct Inner {
     revision: watch::Sender<Revision>,
 }
 
-/// A node's connections and what it last said about its tunnels and its NAT.
-#[derive(Clone, Debug, Default)]
-pub struct Presence {
-    /// Open control connections; a node that has moved may have an old one for a while.
-    pub connections: usize,
-    pub tunnels: Vec<TunnelReport>,
-    pub nat: NatReport,
-}
-
-/// Why a node that says hello is not let in.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HelloError {
-    #[error("this node is not part of the network")]
-    Unknown,
-    #[error("the WireGuard key belongs to another node")]
-    KeyTaken,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Mesh {
     /// Reads the network from the store.
     pub async fn load(store: Store, network: NetworkRecord) -> Result<Self, StoreError> {
         let nodes = store.nodes().await?;
-        let policy = store.policy().await?;
-        let state = NetworkState::new(network.network, network.revision, nodes, policy);
+        let choices = store.choices().await?;
+        let state = NetworkState::new(network.network, network.revision, nodes, choices);
         let revision = watch::Sender::new(state.revision());
         Ok(Self(Arc::new(Inner {
             store,
@@ -103,88 +80,6 @@ impl Mesh {
     /// What to tell a node; see [`NetworkState::update`].
     pub fn update(&self, id: NodeId, have: Option<Revision>) -> Option<Update> {
         self.state().update(id, have)
-    }
-
-    /// Lets a node join.
-    pub async fn enrol(&self, enrolment: Enrolment) -> Result<NodeId, EnrolmentError> {
-        let mesh = self.clone();
-        to_the_end(async move { mesh.enrol_now(enrolment).await }).await
-    }
-
-    async fn enrol_now(&self, enrolment: Enrolment) -> Result<NodeId, EnrolmentError> {
-        let _changing = self.0.changing.lock().await;
-        match self.0.store.enrol(enrolment, now()).await? {
-            Enrolled::Already(id) => Ok(id),
-            Enrolled::New { node, revision } => {
-                let id = node.id;
-                tracing::info!(node = %id, name = node.name, "a node has joined");
-                self.put(*node, revision);
-                Ok(id)
-            }
-        }
-    }
-
-    /// A node that joined before is back.
-    pub async fn hello(&self, identity: IdentityKey, said: Announcement) -> Result<NodeId, HelloError> {
-        let mesh = self.clone();
-        to_the_end(async move { mesh.hello_now(identity, said).await }).await
-    }
-
-    async fn hello_now(&self, identity: IdentityKey, said: Announcement) -> Result<NodeId, HelloError> {
-        if let Some(id) = self.seen_as_before(&identity, &said)? {
-            return Ok(id);
-        }
-        let _changing = self.0.changing.lock().await;
-        let id = self.state().node_of(&identity).ok_or(HelloError::Unknown)?;
-        let same_for_peers = self.state().node(id).is_some_and(|node| is_same_for_peers(node, &said));
-        let greeted = match self.0.store.greet_node(id, &said, now()).await {
-            // Only a version for people to read is lost: no reason to keep a node from its map.
-            Err(error) if same_for_peers => {
-                tracing::warn!(%error, node = %id, "a node's version is not stored");
-                Greeted::Unchanged
-            }
-            greeted => greeted?,
-        };
-        let change = |record: &mut NodeRecord| {
-            record.version = Some(said.version);
-            record.last_seen_at = Some(now());
-            record.wireguard_key = said.wireguard_key;
-            record.preference = said.preference;
-            record.abilities = said.abilities;
-        };
-        match greeted {
-            Greeted::KeyTaken => return Err(HelloError::KeyTaken),
-            Greeted::Unchanged => self.state_mut().put_unseen(id, change),
-            Greeted::Changed(revision) => self.change(id, revision, change),
-        }
-        Ok(id)
-    }
-
-    /// The node, if nothing about it is new: then a thousand nodes that come back at once wait for no disk.
-    fn seen_as_before(
-        &self,
-        identity: &IdentityKey,
-        said: &Announcement,
-    ) -> Result<Option<NodeId>, HelloError> {
-        let mut state = self.state_mut();
-        let id = state.node_of(identity).ok_or(HelloError::Unknown)?;
-        let as_before = |node: &NodeRecord| {
-            is_same_for_peers(node, said) && node.version.as_deref() == Some(&said.version)
-        };
-        if !state.node(id).is_some_and(as_before) {
-            return Ok(None);
-        }
-        state.put_unseen(id, |record| record.last_seen_at = Some(now()));
-        Ok(Some(id))
-    }
-
-    /// A node says what its tunnels do, and what NAT it is behind.
-    pub fn report(&self, id: NodeId, mut tunnels: Vec<TunnelReport>, nat: NatReport) {
-        tunnels.truncate(MOST_TUNNELS);
-        if let Some(presence) = self.presences().get_mut(&id) {
-            presence.tunnels = tunnels;
-            presence.nat = nat;
-        }
     }
 
     /// A node says where it can be reached.
@@ -249,48 +144,6 @@ impl Mesh {
             self.put(record, revision);
         }
     }
-
-    /// A node's connection opened.
-    pub fn connected(&self, id: NodeId) {
-        self.presences().entry(id).or_default().connections += 1;
-    }
-
-    /// A node's connection ended.
-    pub async fn disconnected(&self, id: NodeId) {
-        self.hung_up(id);
-        self.state_mut().put_unseen(id, |record| record.last_seen_at = Some(now()));
-        if let Err(error) = self.0.store.touch_node(id, now()).await {
-            tracing::warn!(%error, node = %id, "when the node was last seen is not stored");
-        }
-    }
-
-    /// As [`Self::disconnected`], without a note in the store.
-    pub fn hung_up(&self, id: NodeId) {
-        if let Entry::Occupied(mut presence) = self.presences().entry(id) {
-            presence.get_mut().connections = presence.get().connections.saturating_sub(1);
-            if presence.get().connections == 0 {
-                presence.remove();
-            }
-        }
-    }
-
-    /// How many nodes are connected.
-    pub fn online(&self) -> usize {
-        self.0.presence.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// A node's connections and tunnels.
-    pub fn presence(&self, id: NodeId) -> Presence {
-        let presences = self.0.presence.read().unwrap_or_else(PoisonError::into_inner);
-        presences.get(&id).cloned().unwrap_or_default()
-    }
-}
-
-/// Whether no map changes by what the node says of itself.
-fn is_same_for_peers(node: &NodeRecord, said: &Announcement) -> bool {
-    node.wireguard_key == said.wireguard_key
-        && node.preference == said.preference
-        && node.abilities == said.abilities
 }
 
 /// Runs a change to its end even if nobody waits for it any more: a client that hangs up between the store's

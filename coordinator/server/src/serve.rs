@@ -85,6 +85,7 @@ pub struct Coordinator {
     http: HttpServer,
     stun: StunServer,
     relay: Option<RelayServer>,
+    mesh: Mesh,
     store: Store,
     /// Held until all else has ended.
     _folder: DataFolder,
@@ -125,7 +126,8 @@ impl Coordinator {
         let control = ControlServer::bind(settings.listen, &identity, greetings)?;
         let fingerprint = identity.public().fingerprint();
         let port = control.local_addr().map_or(settings.listen.port(), |address| address.port());
-        let app = App::new(mesh, fingerprint, advertised(settings.advertise.as_deref(), port), &api_token);
+        let app =
+            App::new(mesh.clone(), fingerprint, advertised(settings.advertise.as_deref(), port), &api_token);
         let http_error = |source| ServeError::Http { address: settings.http, source };
         let http = HttpServer::bind(settings.http, app).await.map_err(http_error)?;
         folder.note_http_address(http.local_addr().map_err(http_error)?)?;
@@ -143,7 +145,7 @@ impl Coordinator {
             %fingerprint,
             "the coordinator serves"
         );
-        Ok(Self { control, http, stun, relay, store, _folder: folder, first_password })
+        Ok(Self { control, http, stun, relay, mesh, store, _folder: folder, first_password })
     }
 
     /// Where nodes connect to.
@@ -176,6 +178,13 @@ impl Coordinator {
         };
         let (stun_stop, relay_stop, control_stop, http_stop, http_patience) =
             (stopped(), stopped(), stopped(), stopped(), stopped());
+        let failures_stop = stopped();
+        let failures = async {
+            tokio::select! {
+                () = self.mesh.end_failures() => {}
+                () = failures_stop => {}
+            }
+        };
         let stun = async {
             tokio::select! {
                 () = self.stun.serve() => {}
@@ -207,7 +216,7 @@ impl Coordinator {
             tracing::info!("the coordinator ends");
             stopping.send_replace(true);
         };
-        tokio::join!(self.control.serve(control_stop), http, stun, relay, ending);
+        tokio::join!(self.control.serve(control_stop), http, stun, relay, failures, ending);
         self.store.close().await;
     }
 }

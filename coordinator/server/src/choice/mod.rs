@@ -1,12 +1,17 @@
 //! Which protocol carries the traffic of a pair of nodes, and why (DESIGN §10). Pure: facts and a policy in, a choice
 //! out. `docs/choice.md` has the decision table.
 
+mod age;
+mod failure;
 mod policy;
 #[cfg(test)]
 mod tests;
 
 use twinmesh_control::{NodeId, PeerKind, Preference, Protocol, Reason, ReasonCode};
 
+use crate::clock::Time;
+pub use age::{PolicyAge, RuleAge};
+pub use failure::{Failure, counted};
 use policy::Demands;
 pub use policy::{Demand, DemandError, Pair, Policy, Rule, Source};
 
@@ -34,7 +39,11 @@ pub struct End<'a> {
 
 /// A pair of nodes; the order of the two means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairFacts<'a>(pub End<'a>, pub End<'a>);
+pub struct PairFacts<'a> {
+    pub ends: [End<'a>; 2],
+    /// At most one for each protocol.
+    pub failures: &'a [Failure],
+}
 
 /// What carries the pair's traffic, with at least one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,24 +54,87 @@ pub struct Choice {
     pub reasons: Vec<Reason>,
 }
 
+/// How far a rule leaves room for the other protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Firmness {
+    /// Somebody demands this one, or the ends have no other.
+    Demanded,
+    /// It is only the better one.
+    Preferred,
+}
+
 /// The first rule that fits: compliance, what the ends are, the policy's protocol, the ends' wishes, throughput,
-/// WireGuard.
+/// WireGuard. What the rule prefers gives way to the other protocol for as long as it is avoided for a failure.
 pub fn choose(pair: &PairFacts<'_>, policy: &Policy) -> Choice {
+    let (wanted, firmness) = by_rules(pair, policy);
+    let Some(failure) = avoided(pair, &wanted.protocol) else { return wanted };
+    let stand_in = failure::other(&wanted.protocol).filter(|_| {
+        firmness == Firmness::Preferred && unmanaged(pair).is_empty() && without_esp(pair).is_empty()
+    });
+    match stand_in.map(|protocol| (avoided(pair, &protocol).is_some(), protocol)) {
+        Some((false, protocol)) => by_failure(pair, wanted, failure, protocol),
+        Some((true, other)) => {
+            let why = format!("{} failed as well", name(&other));
+            kept(pair, wanted, failure, &why)
+        }
+        None => kept(pair, wanted, failure, "nothing else may be used"),
+    }
+}
+
+fn avoided<'a>(pair: &PairFacts<'a>, protocol: &Protocol) -> Option<&'a Failure> {
+    pair.failures.iter().find(|failure| failure.is_avoided && failure.protocol == *protocol)
+}
+
+/// The other protocol while the wanted one is avoided.
+fn by_failure(pair: &PairFacts<'_>, wanted: Choice, failure: &Failure, protocol: Protocol) -> Choice {
+    let text = format!("{}: {} until {}", observed(pair, failure), name(&protocol), Time(failure.until));
+    let mut reasons = wanted.reasons;
+    // That WireGuard is the default says nothing of ESP.
+    reasons.retain(|reason| reason.code != ReasonCode::Default);
+    reasons.push(Reason { code: ReasonCode::Failed, text });
+    Choice { protocol, reasons, ..wanted }
+}
+
+/// The wanted protocol although it failed.
+fn kept(pair: &PairFacts<'_>, mut wanted: Choice, failure: &Failure, why: &str) -> Choice {
+    let text = format!("{}, but {why}", observed(pair, failure));
+    wanted.reasons.push(Reason { code: ReasonCode::FailedKept, text });
+    wanted
+}
+
+fn observed(pair: &PairFacts<'_>, failure: &Failure) -> String {
+    let reporter = pair.ends.iter().find(|end| end.id == failure.reporter);
+    let by = reporter.map_or(String::new(), |end| format!("{}: ", end.name));
+    format!("{} failed between the two ({by}{})", name(&failure.protocol), failure.words())
+}
+
+fn name(protocol: &Protocol) -> &str {
+    match protocol {
+        Protocol::Wireguard => "WireGuard",
+        Protocol::Esp => "ESP",
+        Protocol::None | Protocol::Other(_) => protocol.as_str(),
+    }
+}
+
+fn by_rules(pair: &PairFacts<'_>, policy: &Policy) -> (Choice, Firmness) {
     let demands = policy.of(pair);
     if !demands.compliance.is_empty() {
-        return compliant(pair, &demands);
+        return (compliant(pair, &demands), Firmness::Demanded);
     }
     let unmanaged = unmanaged(pair);
     if !unmanaged.is_empty() {
-        return choice(Protocol::Wireguard, unmanaged);
+        return (choice(Protocol::Wireguard, unmanaged), Firmness::Demanded);
     }
     match demands.protocol {
         Demand::Wireguard => {
             let by = said(&ReasonCode::Policy, &demands.protocol_by, "asks for WireGuard");
-            choice(Protocol::Wireguard, by)
+            (choice(Protocol::Wireguard, by), Firmness::Demanded)
         }
-        Demand::Esp => esp_if_able(pair, said(&ReasonCode::Policy, &demands.protocol_by, "asks for ESP")),
-        Demand::Auto => by_wishes(pair).unwrap_or_else(|| by_speed(pair, &demands)),
+        Demand::Esp => {
+            let by = said(&ReasonCode::Policy, &demands.protocol_by, "asks for ESP");
+            (esp_if_able(pair, by), Firmness::Demanded)
+        }
+        Demand::Auto => by_wishes(pair).unwrap_or_else(|| (by_speed(pair, &demands), Firmness::Preferred)),
     }
 }
 
@@ -91,7 +163,7 @@ fn compliant(pair: &PairFacts<'_>, demands: &Demands<'_>) -> Choice {
 }
 
 /// What the nodes' own administrators wish, if they do.
-fn by_wishes(pair: &PairFacts<'_>) -> Option<Choice> {
+fn by_wishes(pair: &PairFacts<'_>) -> Option<(Choice, Firmness)> {
     let insisting = ends(
         pair,
         &ReasonCode::PrefersWireguard,
@@ -99,7 +171,7 @@ fn by_wishes(pair: &PairFacts<'_>) -> Option<Choice> {
         |name| format!("{name} insists on WireGuard (`up --prefer wireguard`)"),
     );
     if !insisting.is_empty() {
-        return Some(choice(Protocol::Wireguard, insisting));
+        return Some((choice(Protocol::Wireguard, insisting), Firmness::Demanded));
     }
     let asking = ends(
         pair,
@@ -107,7 +179,7 @@ fn by_wishes(pair: &PairFacts<'_>) -> Option<Choice> {
         |end| *end.preference == Preference::Esp,
         |name| format!("{name} asks for ESP (`up --prefer esp`)"),
     );
-    (!asking.is_empty()).then(|| esp_if_able(pair, asking))
+    (!asking.is_empty()).then(|| (esp_if_able(pair, asking), Firmness::Preferred))
 }
 
 /// ESP where it is the faster one and speed is asked for; else WireGuard.
@@ -167,8 +239,7 @@ fn ends(
     is_so: impl Fn(&End<'_>) -> bool,
     text: impl Fn(&str) -> String,
 ) -> Vec<Reason> {
-    let mut names: Vec<&str> =
-        [pair.0, pair.1].into_iter().filter(|end| is_so(end)).map(|end| end.name).collect();
+    let mut names: Vec<&str> = pair.ends.iter().filter(|end| is_so(end)).map(|end| end.name).collect();
     names.sort_unstable();
     names.into_iter().map(|name| Reason { code: code.clone(), text: text(name) }).collect()
 }

@@ -145,7 +145,7 @@ impl Policy {
     }
 
     pub(super) fn of(&self, pair: &PairFacts<'_>) -> Demands<'_> {
-        let PairFacts(one, other) = pair;
+        let [one, other] = &pair.ends;
         let of_pair = Pair::new(one.id, other.id).and_then(|pair| self.pairs.get(&pair));
         let tags: BTreeSet<String> = one.tags.iter().chain(other.tags).cloned().collect();
         let tags: Vec<String> = tags.into_iter().collect();

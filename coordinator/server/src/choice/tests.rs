@@ -1,5 +1,7 @@
+mod ages;
 mod documented;
 mod facts;
+mod flapping;
 mod properties;
 
 use self::facts::{Case, case};
@@ -74,20 +76,37 @@ const COMPLIANCE: &[Row] = &[
     ("agent, tag pci", "agent", "network: compliance; tag pci: compliance", "esp", "compliance, compliance"),
 ];
 
+/// What has failed lately; it is avoided by what only prefers it.
+const FAILURES: &[Row] = &[
+    ("agent", "agent", "failed: wireguard", "esp", "failed"),
+    ("agent", "agent", "failed: esp", "wireguard", "default"),
+    ("agent", "agent", "failed: wireguard esp", "wireguard", "default, failed-kept"),
+    ("agent", "agent, no ESP", "failed: wireguard", "wireguard", "default, failed-kept"),
+    ("agent, prefers esp", "agent", "failed: esp", "wireguard", "prefers-esp, failed"),
+    ("agent, prefers esp", "agent", "failed: wireguard", "esp", "prefers-esp"),
+    ("agent, prefers esp", "agent", "failed: wireguard esp", "esp", "prefers-esp, failed-kept"),
+    ("agent", "agent, prefers wireguard", "failed: wireguard", "wireguard", "prefers-wireguard, failed-kept"),
+    ("agent", "agent", "network: throughput; failed: esp", "wireguard", "throughput, failed"),
+    ("agent", "agent, no AES", "network: throughput; failed: wireguard", "esp", "no-aes, failed"),
+    ("agent", "agent", "network: esp; failed: esp", "esp", "policy, failed-kept"),
+    ("agent", "agent", "pair: wireguard; failed: wireguard", "wireguard", "policy, failed-kept"),
+    ("agent", "agent", "network: compliance; failed: esp", "esp", "compliance, failed-kept"),
+    ("agent", "device", "failed: wireguard", "wireguard", "unmanaged-peer, failed-kept"),
+    ("agent", "device", "network: compliance; failed: wireguard", "none", "compliance, unmanaged-peer"),
+];
+
 fn chosen(case: &Case) -> Choice {
-    let (one, other) = case.ends();
-    let choice = choose(&PairFacts(one, other), &case.policy);
-    assert_eq!(
-        choice,
-        choose(&PairFacts(other, one), &case.policy),
-        "the two ends are told different things"
-    );
+    let facts = case.facts();
+    let choice = choose(&facts, &case.policy);
+    let [one, other] = facts.ends;
+    let turned = PairFacts { ends: [other, one], ..facts };
+    assert_eq!(choice, choose(&turned, &case.policy), "the two ends are told different things");
     choice
 }
 
 #[test]
 fn the_decision_table() {
-    for row in [WISHES, DEMANDS, THROUGHPUT, COMPLIANCE].concat() {
+    for row in [WISHES, DEMANDS, THROUGHPUT, COMPLIANCE, FAILURES].concat() {
         let (one, other, policy, protocol, reasons) = row;
         let choice = chosen(&case(one, other, policy));
         let codes: Vec<_> = choice.reasons.iter().map(|reason| reason.code.as_str()).collect();
@@ -106,6 +125,14 @@ fn a_reason_says_who_or_which_rule() {
         ("agent", "device", "network: compliance", "beta is a plain WireGuard device"),
         ("agent, no AES", "agent", "network: throughput", "alpha has no AES instructions"),
         ("agent", "agent, prefers esp", "-", "beta asks for ESP (`up --prefer esp`)"),
+        (
+            "agent",
+            "agent",
+            "failed: wireguard",
+            "WireGuard failed between the two (alpha: no answer to the handshake): ESP until 2026-01-01T01:10:00Z",
+        ),
+        ("agent", "agent", "failed: wireguard esp", "but ESP failed as well"),
+        ("agent", "agent", "pair: esp; failed: esp", "but nothing else may be used"),
         ("agent, no compliance", "agent", "pair: compliance", "alpha runs a version of twinmesh that cannot"),
     ] {
         let reasons = chosen(&case(one, other, policy)).reasons;

@@ -199,6 +199,10 @@ async fn converse(
             }
             received = stream.receive() => match received {
                 Ok(Some(NodeMessage::Report(Report { endpoints, tunnels, nat }))) => {
+                    if let Err(error) = mesh.report_failures(id, &tunnels).await {
+                        // The node repeats what lasts.
+                        tracing::error!(%error, node = %id, "what failed between nodes is not stored");
+                    }
                     mesh.report(id, tunnels, nat);
                     unstored = store_endpoints(mesh, id, endpoints).await;
                 }

@@ -56,7 +56,7 @@ impl Mesh {
             return Err(SetPolicyError::NodeGone(gone));
         }
         let policy = Policy { version: present.version + 1, ..policy };
-        let revision = self.0.store.store_policy(&policy).await?;
+        let revision = self.0.store.store_policy(&policy, &present).await?;
         tracing::info!(version = policy.version, "the policy is another");
         self.state_mut().put_policy(policy.clone(), revision);
         self.0.revision.send_replace(revision);

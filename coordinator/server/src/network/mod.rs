@@ -11,7 +11,9 @@
 
 mod addresses;
 mod changes;
-mod policies;
+mod choices;
+mod pairs;
+mod tags;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -22,9 +24,11 @@ use twinmesh_control::{
 
 pub use addresses::{host_prefixes, overlay_addresses, random_ula};
 use changes::Changes;
-use policies::{Peers, Policies};
+use choices::Choices;
+pub use choices::{ChoiceRecord, FailureChange, PairRecord};
+use tags::Tags;
 
-use crate::choice::{Choice, End, PairFacts, Policy, choose};
+use crate::choice::{Choice, End, Pair, Policy, choose};
 use crate::store::NodeRecord;
 
 /// Every node of the network at one revision.
@@ -34,8 +38,9 @@ pub struct NetworkState {
     revision: Revision,
     nodes: BTreeMap<NodeId, Entry>,
     identities: HashMap<IdentityKey, NodeId>,
+    tags: Tags,
     changes: Changes,
-    policies: Policies,
+    choices: Choices,
 }
 
 #[derive(Clone, Debug)]
@@ -43,8 +48,6 @@ struct Entry {
     record: NodeRecord,
     /// When something changed that the node itself is told about.
     own_changed: Revision,
-    /// When something changed on which the choice of the protocol with each peer rests.
-    edges_changed: Revision,
 }
 
 /// What a node has to be told so that its map is the present one.
@@ -58,20 +61,27 @@ pub enum Update {
 impl NetworkState {
     /// The network as the store has it. What happened before is not known: maps of other revisions are
     /// answered with snapshots.
-    pub fn new(network: Network, revision: Revision, records: Vec<NodeRecord>, policy: Policy) -> Self {
+    pub fn new(
+        network: Network,
+        revision: Revision,
+        records: Vec<NodeRecord>,
+        choices: ChoiceRecord,
+    ) -> Self {
         let mut state = Self {
             network,
             revision,
             nodes: BTreeMap::new(),
             identities: HashMap::new(),
+            tags: Tags::default(),
             changes: Changes::new(revision),
-            policies: Policies::new(policy),
+            choices: Choices::new(choices, revision),
         };
         for record in records {
             if let Some(identity) = record.identity {
                 state.identities.insert(identity, record.id);
             }
-            state.nodes.insert(record.id, Entry { record, own_changed: revision, edges_changed: revision });
+            state.tags.put(record.id, &record.tags);
+            state.nodes.insert(record.id, Entry { record, own_changed: revision });
         }
         state
     }
@@ -88,7 +98,7 @@ impl NetworkState {
 
     /// What the choice of protocols obeys.
     pub fn policy(&self) -> &Policy {
-        self.policies.present()
+        self.choices.policy()
     }
 
     /// All nodes, by id.
@@ -117,8 +127,8 @@ impl NetworkState {
         self.identities.get(identity).copied()
     }
 
-    /// A node is new or has changed.
-    pub fn put(&mut self, record: NodeRecord, revision: Revision) {
+    /// A node is new or has changed; since when the choices with its peers rest on what it is now is seen here.
+    pub fn put(&mut self, mut record: NodeRecord, revision: Revision) {
         if let Some(identity) = record.identity {
             self.identities.insert(identity, record.id);
         }
@@ -128,11 +138,15 @@ impl NetworkState {
             Some(entry) if self.own(&entry.record) == self.own(&record) => entry.own_changed,
             Some(_) | None => revision,
         };
-        let edges_changed = match before {
-            Some(entry) if end(&entry.record) == end(&record) => entry.edges_changed,
+        record.chosen_at = match before {
+            Some(entry) if end(&entry.record) == end(&record) => entry.record.chosen_at,
             Some(_) | None => revision,
         };
-        self.nodes.insert(id, Entry { record, own_changed, edges_changed });
+        if let Some(entry) = before {
+            self.tags.remove(id, &entry.record.tags);
+        }
+        self.tags.put(id, &record.tags);
+        self.nodes.insert(id, Entry { record, own_changed });
         self.changes.changed(id, revision);
         self.revision = revision;
     }
@@ -146,29 +160,31 @@ impl NetworkState {
 
     /// A node is gone.
     pub fn remove(&mut self, id: NodeId, revision: Revision) {
-        if let Some(identity) = self.nodes.remove(&id).and_then(|entry| entry.record.identity) {
-            self.identities.remove(&identity);
+        if let Some(Entry { record, .. }) = self.nodes.remove(&id) {
+            record.identity.map(|identity| self.identities.remove(&identity));
+            self.tags.remove(id, &record.tags);
         }
-        self.policies.forget(id);
+        self.choices.forget(id);
         self.changes.removed(id, revision);
         self.revision = revision;
     }
 
     /// The policy is another.
     pub fn put_policy(&mut self, policy: Policy, revision: Revision) {
-        let Self { policies, nodes, .. } = self;
-        policies.put(policy, revision, |tag| {
-            let tagged = nodes.values().filter(|entry| entry.record.tags.iter().any(|has| has == tag));
-            tagged.map(|entry| entry.record.id).collect::<Vec<_>>()
-        });
+        self.choices.put_policy(policy, revision);
+        self.revision = revision;
+    }
+
+    /// Failures began or ended.
+    pub fn put_failures(&mut self, changes: Vec<FailureChange>, revision: Revision) {
+        self.choices.put_failures(changes, revision);
         self.revision = revision;
     }
 
     /// What to tell a node whose map is at `have`; `None` if there is no such node.
     pub fn update(&self, id: NodeId, have: Option<Revision>) -> Option<Update> {
         let entry = self.nodes.get(&id)?;
-        let known = have.filter(|have| self.policies.knows(*have));
-        let changes = known.and_then(|have| Some((have, self.changes.since(have, self.revision)?)));
+        let changes = have.and_then(|have| Some((have, self.changes.since(have, self.revision)?)));
         let Some((have, changes)) = changes else { return Some(Update::Snapshot(self.snapshot(entry))) };
         let mut delta = MapDelta {
             from: have,
@@ -177,7 +193,7 @@ impl NetworkState {
             changed: Vec::new(),
             removed: Vec::new(),
         };
-        let all_edges = entry.edges_changed > have;
+        let all_edges = entry.record.chosen_at > have;
         for other in changes.filter(|other| *other != id) {
             match self.nodes.get(&other) {
                 Some(_) if all_edges => {}
@@ -197,18 +213,25 @@ impl NetworkState {
         Some(if empty { Update::Nothing } else { Update::Delta(delta) })
     }
 
-    /// The peers with which a change of the policy after `have` means something else for this node.
+    /// The peers with which a policy or failure of after `have` means something else for this node.
     fn chosen_otherwise(&self, own: &NodeRecord, have: Revision) -> Vec<&NodeRecord> {
-        let (before, peers) = self.policies.since(have, own.id);
-        let differs = |peer: &&NodeRecord| {
-            let pair = PairFacts(end(peer), end(own));
-            let present = choose(&pair, self.policies.present());
-            peer.id != own.id && before.iter().any(|policy| choose(&pair, policy) != present)
+        let tags: Vec<&str> = self.choices.changed_tags(have).collect();
+        let all =
+            self.choices.has_network_changed(have) || own.tags.iter().any(|tag| tags.contains(&tag.as_str()));
+        let candidates: BTreeSet<NodeId> = if all {
+            self.nodes.keys().copied().collect()
+        } else {
+            let tagged = tags.into_iter().flat_map(|tag| self.tags.of(tag));
+            tagged.chain(self.choices.changed_peers(own.id, have)).collect()
         };
-        match peers {
-            Peers::All => self.nodes().filter(differs).collect(),
-            Peers::These(ids) => ids.iter().filter_map(|id| self.node(*id)).filter(differs).collect(),
-        }
+        let candidates = candidates.into_iter().filter_map(|id| self.node(id));
+        candidates.filter(|peer| self.is_chosen_after(peer, own, have)).collect()
+    }
+
+    fn is_chosen_after(&self, peer: &NodeRecord, own: &NodeRecord, have: Revision) -> bool {
+        Pair::new(peer.id, own.id).is_some_and(|pair| {
+            self.choices.has_changed(pair, have) || self.generation(peer, own) > Generation(have.0)
+        })
     }
 
     fn snapshot(&self, entry: &Entry) -> NetworkMap {
@@ -244,8 +267,7 @@ impl NetworkState {
     /// As the node `of` sees it.
     fn peer(&self, record: &NodeRecord, of: &NodeRecord) -> Peer {
         let own = host_prefixes(&self.network, record.host);
-        let Choice { protocol, compliance, reasons } =
-            choose(&PairFacts(end(record), end(of)), self.policies.present());
+        let Choice { protocol, compliance, reasons } = choose(&self.facts(record, of), self.policy());
         // A version that knows nothing of compliance takes `none` for WireGuard: it learns no place and no address of
         // what it must not reach.
         let withheld = protocol == Protocol::None && !of.abilities.compliance;
@@ -259,7 +281,7 @@ impl NetworkState {
             protocol,
             compliance,
             reasons,
-            generation: Generation::default(),
+            generation: self.generation(record, of),
             addresses: overlay_addresses(&self.network, record.host).to_vec(),
             allowed_ips: if withheld { Vec::new() } else { allowed_ips.collect() },
             endpoints: if withheld { Vec::new() } else { record.endpoints.clone() },

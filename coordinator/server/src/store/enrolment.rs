@@ -6,7 +6,7 @@ use twinmesh_control::{IdentityKey, NodeId, PeerKind, Revision};
 use super::error::read;
 use super::hosts::take_host;
 use super::network::next_revision;
-use super::nodes::{Announcement, NodeRecord, insert_tags};
+use super::nodes::{Announcement, NodeRecord, insert_tags, note_chosen};
 use super::tokens::TokenState;
 use super::{Store, StoreError};
 use crate::name::MAX_LABEL;
@@ -109,6 +109,7 @@ impl Store {
         .await?;
         insert_tags(&mut transaction, id, &tags).await?;
         let revision = next_revision(&mut transaction).await?;
+        note_chosen(&mut transaction, id, revision).await?;
         transaction.commit().await?;
         let node = NodeRecord {
             id: NodeId(read("node id", id)?),
@@ -120,6 +121,7 @@ impl Store {
             version: Some(enrolment.said.version),
             preference: enrolment.said.preference,
             abilities: enrolment.said.abilities,
+            chosen_at: revision,
             created_at: now,
             last_seen_at: Some(now),
             tags,

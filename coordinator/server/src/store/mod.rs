@@ -6,11 +6,13 @@
 mod accounts;
 mod enrolment;
 mod error;
+mod failures;
 mod hosts;
 mod network;
 mod nodes;
 mod peers;
 mod policy;
+mod policy_age;
 mod tokens;
 
 use std::path::Path;

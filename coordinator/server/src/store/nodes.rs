@@ -38,6 +38,8 @@ pub struct NodeRecord {
     pub preference: Preference,
     /// As it says.
     pub abilities: Abilities,
+    /// Since when the choice of a protocol with its peers rests on what the node is, has and wishes now.
+    pub chosen_at: Revision,
     /// Unix time.
     pub created_at: i64,
     /// Unix time when it last was heard of; the stored one may be older by a connection.
@@ -57,7 +59,7 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let rows = sqlx::query!(
             "SELECT id, name, kind, host, identity_key, wireguard_key, version, preference, speaks_esp,
-                    has_aes, keeps_compliance, created_at, last_seen_at
+                    has_aes, keeps_compliance, chosen_at, created_at, last_seen_at
              FROM node ORDER BY id"
         )
         .fetch_all(&mut *transaction)
@@ -79,6 +81,7 @@ impl Store {
                     compliance: row.keeps_compliance != 0,
                     aes: row.has_aes != 0,
                 },
+                chosen_at: Revision(read("revision", row.chosen_at)?),
                 created_at: row.created_at,
                 last_seen_at: row.last_seen_at,
                 tags: Vec::new(),
@@ -124,15 +127,24 @@ impl Store {
         let row_id = row_id(id);
         let (key, preference) = (said.wireguard_key.0.as_slice(), said.preference.as_str());
         let mut transaction = self.begin().await?;
-        let holder = sqlx::query!(
-            r#"SELECT id AS "id!", preference, speaks_esp, keeps_compliance, has_aes FROM node WHERE wireguard_key = ?"#,
-            key
-        )
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let holder = sqlx::query!(r#"SELECT id AS "id!" FROM node WHERE wireguard_key = ?"#, key)
+            .fetch_optional(&mut *transaction)
+            .await?;
         if holder.as_ref().is_some_and(|holder| holder.id != row_id) {
             return Ok(Greeted::KeyTaken);
         }
+        let before = sqlx::query!(
+            "SELECT preference, speaks_esp, keeps_compliance, has_aes FROM node WHERE id = ?",
+            row_id
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+        let abilities = Abilities {
+            esp: before.speaks_esp != 0,
+            compliance: before.keeps_compliance != 0,
+            aes: before.has_aes != 0,
+        };
+        let chosen_as_before = before.preference == preference && abilities == said.abilities;
         sqlx::query!(
             "UPDATE node SET version = ?, last_seen_at = ?, wireguard_key = ?, preference = ?, speaks_esp = ?,
                              keeps_compliance = ?, has_aes = ?
@@ -148,18 +160,14 @@ impl Store {
         )
         .execute(&mut *transaction)
         .await?;
-        let as_before = holder.is_some_and(|holder| {
-            let abilities = Abilities {
-                esp: holder.speaks_esp != 0,
-                compliance: holder.keeps_compliance != 0,
-                aes: holder.has_aes != 0,
-            };
-            holder.preference == preference && abilities == said.abilities
-        });
-        let greeted = if as_before {
+        let greeted = if chosen_as_before && holder.is_some() {
             Greeted::Unchanged
         } else {
-            Greeted::Changed(next_revision(&mut transaction).await?)
+            let revision = next_revision(&mut transaction).await?;
+            if !chosen_as_before {
+                note_chosen(&mut transaction, row_id, revision).await?;
+            }
+            Greeted::Changed(revision)
         };
         transaction.commit().await?;
         Ok(greeted)
@@ -209,6 +217,7 @@ impl Store {
         sqlx::query!("DELETE FROM node_tag WHERE node_id = ?", row_id).execute(&mut *transaction).await?;
         insert_tags(&mut transaction, row_id, tags).await?;
         let revision = next_revision(&mut transaction).await?;
+        note_chosen(&mut transaction, row_id, revision).await?;
         transaction.commit().await?;
         Ok(Some(revision))
     }
@@ -241,6 +250,19 @@ pub enum Greeted {
 /// SQLite's integers are signed; ids come from there and fit.
 pub(super) fn row_id(id: NodeId) -> i64 {
     i64::try_from(id.0).unwrap_or(i64::MAX)
+}
+
+/// The choice of a protocol with the node's peers rests on something new.
+pub(super) async fn note_chosen(
+    transaction: &mut Transaction<'_, Sqlite>,
+    node: i64,
+    revision: Revision,
+) -> Result<(), StoreError> {
+    let revision: i64 = read("revision", revision.0)?;
+    sqlx::query!("UPDATE node SET chosen_at = ? WHERE id = ?", revision, node)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn insert_tags(

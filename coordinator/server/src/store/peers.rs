@@ -7,7 +7,7 @@ use twinmesh_control::{Endpoint, EndpointKind, NodeId, PeerKind, Preference, Rev
 use super::error::read;
 use super::hosts::take_host;
 use super::network::next_revision;
-use super::nodes::{NodeRecord, insert_endpoints, insert_tags};
+use super::nodes::{NodeRecord, insert_endpoints, insert_tags, note_chosen};
 use super::{Store, StoreError};
 use crate::choice::Abilities;
 
@@ -87,6 +87,7 @@ impl Store {
             insert_prefix(&mut transaction, id, *prefix).await?;
         }
         let revision = next_revision(&mut transaction).await?;
+        note_chosen(&mut transaction, id, revision).await?;
         transaction.commit().await?;
         let node = NodeRecord {
             id: NodeId(read("node id", id)?),
@@ -98,6 +99,7 @@ impl Store {
             version: None,
             preference: Preference::Auto,
             abilities: Abilities::default(),
+            chosen_at: revision,
             created_at: now,
             last_seen_at: None,
             tags: peer.tags,

@@ -11,6 +11,7 @@ mod allocation;
 mod api;
 mod command_line;
 mod enrolment;
+mod failures;
 mod frames;
 mod map;
 mod map_model;

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use twinmesh_control::{
-    Applied, Endpoint, EndpointKind, IdentityKey, MapDelta, MapError, Network, NetworkMap, NodeId, PeerKind,
-    Preference, Revision, WireguardKey,
+    Applied, Endpoint, EndpointKind, FailedProtocol, FailureCode, IdentityKey, MapDelta, MapError, Network,
+    NetworkMap, NodeId, Peer, PeerKind, Preference, Protocol, Revision, TunnelReport, WireguardKey,
 };
 use twinmesh_coordinator::choice::{Abilities, Demand, Pair, Policy, Rule};
-use twinmesh_coordinator::network::{NetworkState, Update, random_ula};
+use twinmesh_coordinator::network::{ChoiceRecord, FailureChange, NetworkState, Update, random_ula};
 use twinmesh_coordinator::store::NodeRecord;
 
 /// The node whose map it is. It is never removed.
@@ -30,6 +30,10 @@ enum Step {
     DemandOfNetwork(Rule),
     DemandOfTag(String, Rule),
     DemandOfPair(prop::sample::Index, prop::sample::Index, Rule),
+    /// What is chosen between two nodes fails, as the first of them says.
+    Fail(prop::sample::Index, prop::sample::Index),
+    /// Time passes, in seconds.
+    Wait(i64),
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
@@ -55,6 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => ("[a-c]", rule()).prop_map(|(tag, rule)| Step::DemandOfTag(tag, rule)),
         2 => (place(), place(), rule())
             .prop_map(|(one, other, rule)| Step::DemandOfPair(one, other, rule)),
+        2 => (place(), place()).prop_map(|(one, other)| Step::Fail(one, other)),
+        1 => (0_i64..2_000).prop_map(Step::Wait),
     ]
 }
 
@@ -70,6 +76,7 @@ fn record(number: u64) -> NodeRecord {
         version: None,
         preference: Preference::Auto,
         abilities: Abilities { esp: true, compliance: true, aes: true },
+        chosen_at: Revision(1),
         created_at: 0,
         last_seen_at: None,
         tags: vec![],
@@ -86,14 +93,15 @@ fn network() -> Network {
 struct Run {
     state: NetworkState,
     next: u64,
+    now: i64,
     snapshots: BTreeMap<Revision, NetworkMap>,
     deltas: Vec<MapDelta>,
 }
 
 impl Run {
     fn new() -> Self {
-        let state = NetworkState::new(network(), Revision(1), vec![record(1)], Policy::default());
-        let mut run = Self { state, next: 2, snapshots: BTreeMap::new(), deltas: vec![] };
+        let state = NetworkState::new(network(), Revision(1), vec![record(1)], ChoiceRecord::default());
+        let mut run = Self { state, next: 2, now: 0, snapshots: BTreeMap::new(), deltas: vec![] };
         run.note();
         run
     }
@@ -117,6 +125,15 @@ impl Run {
             | Step::Rekey(..)
             | Step::Tag(..)
             | Step::Prefer(..) => {}
+            Step::Fail(one, other) => {
+                let report = self.failure(*one.get(&ids), *other.get(&ids));
+                let changes = report.map(|(id, tunnel)| self.state.counted(id, &[tunnel], self.now));
+                return self.put_failures(changes.unwrap_or_default(), revision);
+            }
+            Step::Wait(seconds) => {
+                self.now += seconds;
+                return self.put_failures(self.state.ended(self.now), revision);
+            }
         }
         if !policy.demands_the_same(self.state.policy()) {
             policy.version += 1;
@@ -149,10 +166,45 @@ impl Run {
                 record.preference = wish.clone();
                 record.abilities.esp = *can;
             }),
-            // Demanded already.
-            Step::DemandOfNetwork(_) | Step::DemandOfTag(..) | Step::DemandOfPair(..) => return,
+            // Demanded already, or done above.
+            Step::DemandOfNetwork(_)
+            | Step::DemandOfTag(..)
+            | Step::DemandOfPair(..)
+            | Step::Fail(..)
+            | Step::Wait(_) => return,
         }
         self.note();
+    }
+
+    /// The report of a node that the chosen protocol fails and the other one works.
+    fn failure(&self, id: NodeId, peer: NodeId) -> Option<(NodeId, TunnelReport)> {
+        let (choice, generation) = self.state.choice(Pair::new(id, peer)?)?;
+        let works = match choice.protocol {
+            Protocol::Wireguard => Protocol::Esp,
+            Protocol::Esp => Protocol::Wireguard,
+            Protocol::None | Protocol::Other(_) => return None,
+        };
+        let code = FailureCode::NoAnswer;
+        let failed = FailedProtocol { protocol: choice.protocol, generation, code, text: String::new() };
+        let tunnel = TunnelReport {
+            peer,
+            protocol: works,
+            generation,
+            endpoint: None,
+            path: None,
+            failed: vec![failed],
+            handshake_age: None,
+            received: 0,
+            sent: 0,
+        };
+        Some((id, tunnel))
+    }
+
+    fn put_failures(&mut self, changes: Vec<FailureChange>, revision: Revision) {
+        if !changes.is_empty() {
+            self.state.put_failures(changes, revision);
+            self.note();
+        }
     }
 
     /// What a node with a map of any earlier revision would be told now.
@@ -174,6 +226,19 @@ impl Run {
                     "something changed, and the node is told nothing"
                 ),
                 Update::Snapshot(_) => panic!("a snapshot for a change that is known"),
+            }
+        }
+        if let Some((_, before)) = self.snapshots.last_key_value() {
+            for (id, peer) in &present.peers {
+                let Some(before) = before.peers.get(id) else { continue };
+                assert!(peer.generation >= before.generation, "a generation went back");
+                let same = |peer: &Peer| (peer.protocol.clone(), peer.compliance);
+                assert!(
+                    same(peer) == same(before) || peer.generation.0 == present.revision.0,
+                    "another choice without another generation"
+                );
+                let (_, told) = self.state.choice(Pair::new(OWN, *id).unwrap()).unwrap();
+                assert_eq!(peer.generation, told);
             }
         }
         self.snapshots.insert(present.revision, present);
@@ -218,7 +283,7 @@ proptest! {
     fn a_change_of_one_node_is_one_entry_for_each_other_node_and_none_for_itself(
         size in 2_u64..20, changed in any::<prop::sample::Index>(),
     ) {
-        let mut state = NetworkState::new(network(), Revision(1), (1..=size).map(record).collect(), Policy::default());
+        let mut state = NetworkState::new(network(), Revision(1), (1..=size).map(record).collect(), ChoiceRecord::default());
         let ids: Vec<_> = (1..=size).map(NodeId).collect();
         let changed = *changed.get(&ids);
         let mut record = state.node(changed).unwrap().clone();
@@ -250,7 +315,7 @@ proptest! {
             tags: BTreeMap::from([("a".to_owned(), tag)]),
             pairs: BTreeMap::from([(Pair::new(NodeId(1), NodeId(2)).unwrap(), pair)]),
         };
-        let mut state = NetworkState::new(network(), Revision(1), records.collect(), policy(before));
+        let mut state = NetworkState::new(network(), Revision(1), records.collect(), ChoiceRecord { policy: policy(before), ..ChoiceRecord::default() });
         let ids: Vec<_> = state.nodes().map(|node| node.id).collect();
         let map = |state: &NetworkState, id| match state.update(id, None) {
             Some(Update::Snapshot(map)) => map.peers,
@@ -273,7 +338,8 @@ proptest! {
 
 #[test]
 fn a_delta_over_a_policy_that_came_and_went_also_fits_the_map_from_in_between() {
-    let mut state = NetworkState::new(network(), Revision(1), vec![record(1), record(2)], Policy::default());
+    let mut state =
+        NetworkState::new(network(), Revision(1), vec![record(1), record(2)], ChoiceRecord::default());
     let network = Rule { compliance: true, ..Rule::default() };
     state.put_policy(Policy { version: 1, network, ..Policy::default() }, Revision(2));
     let Some(Update::Snapshot(mut map)) = state.update(OWN, None) else { panic!("no snapshot") };

@@ -13,12 +13,12 @@ use twinmesh_coordinator::store::{Store, StoreError};
 
 use crate::support::{Hub, Node, Program, until};
 
-async fn second_connection(hub: &Hub) -> SqliteConnection {
+pub async fn second_connection(hub: &Hub) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(hub.database());
     SqliteConnection::connect_with(&options).await.unwrap()
 }
 
-async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
+pub async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
     sqlx::query(sql).execute(connection).await.unwrap();
 }
 

@@ -1,5 +1,7 @@
 //! Facts and policies in the words of the decision table.
 
+use twinmesh_control::FailureCode;
+
 use super::super::*;
 
 /// A pair and what is demanded of it.
@@ -8,6 +10,7 @@ pub(super) struct Case {
     pub(super) one: Node,
     pub(super) other: Node,
     pub(super) policy: Policy,
+    pub(super) failures: Vec<Failure>,
 }
 
 /// An end that owns what it says.
@@ -35,14 +38,36 @@ impl Node {
 }
 
 impl Case {
-    pub(super) fn ends(&self) -> (End<'_>, End<'_>) {
-        (self.one.end(), self.other.end())
+    pub(super) fn facts(&self) -> PairFacts<'_> {
+        PairFacts { ends: [self.one.end(), self.other.end()], failures: &self.failures }
     }
 }
 
-/// `alpha` and `beta`, and the policy.
+/// `alpha` and `beta`, the policy, and behind it what failed.
 pub(super) fn case(one: &str, other: &str, policy: &str) -> Case {
-    Case { one: node(1, "alpha", one), other: node(2, "beta", other), policy: parse_policy(policy) }
+    let parts = policy.split("; ").filter(|part| *part != "-").map(|part| part.split_once(": ").unwrap());
+    let (failed, rules): (Vec<_>, Vec<_>) = parts.partition(|(place, _)| *place == "failed");
+    let failed = failed.into_iter().flat_map(|(_, protocols)| protocols.split(' '));
+    Case {
+        one: node(1, "alpha", one),
+        other: node(2, "beta", other),
+        policy: parse_policy(&rules),
+        failures: failed.map(|protocol| failure(protocol, 1)).collect(),
+    }
+}
+
+/// What one of the two reported at one o'clock.
+pub(super) fn failure(protocol: &str, reporter: u64) -> Failure {
+    let at = 1_767_229_200;
+    Failure {
+        protocol: Protocol::from(protocol.to_owned()),
+        code: FailureCode::NoHandshake,
+        reporter: NodeId(reporter),
+        times: 1,
+        failed_at: at,
+        until: at + 600,
+        is_avoided: true,
+    }
 }
 
 fn node(id: u64, name: &'static str, text: &str) -> Node {
@@ -72,10 +97,9 @@ fn node(id: u64, name: &'static str, text: &str) -> Node {
     node
 }
 
-fn parse_policy(text: &str) -> Policy {
+fn parse_policy(rules: &[(&str, &str)]) -> Policy {
     let mut policy = Policy::default();
-    for part in text.split("; ").filter(|part| *part != "-") {
-        let (place, words) = part.split_once(": ").unwrap();
+    for (place, words) in rules {
         let rule = words.split(' ').fold(Rule::default(), |rule, word| match word {
             "throughput" => Rule { throughput: Some(true), ..rule },
             "no-throughput" => Rule { throughput: Some(false), ..rule },
@@ -83,8 +107,8 @@ fn parse_policy(text: &str) -> Policy {
             demand => Rule { protocol: Some(demand.parse().unwrap()), ..rule },
         });
         match place.split_once(' ') {
-            None if place == "network" => policy.network = rule,
-            None if place == "pair" => {
+            None if *place == "network" => policy.network = rule,
+            None if *place == "pair" => {
                 policy.pairs.insert(Pair::new(NodeId(1), NodeId(2)).unwrap(), rule);
             }
             Some(("tag", tag)) => {

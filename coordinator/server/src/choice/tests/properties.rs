@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::facts::{Case, Node};
+use super::facts::{Case, Node, failure};
 use super::*;
 
 const TAGS: [&str; 3] = ["db", "pci", "web"];
@@ -27,7 +27,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         .prop_map(|(protocol, throughput, compliance)| Rule { protocol, throughput, compliance })
 }
 
-fn policy() -> impl Strategy<Value = Policy> {
+pub(super) fn policy() -> impl Strategy<Value = Policy> {
     let tags = vec((proptest::sample::select(&TAGS[..]), rule()), 0..4);
     (rule(), tags, proptest::option::of(rule())).prop_map(|(network, tags, pair)| Policy {
         version: 1,
@@ -37,8 +37,14 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-fn any_case() -> impl Strategy<Value = Case> {
-    (node(1, "alpha"), node(2, "beta"), policy()).prop_map(|(one, other, policy)| Case { one, other, policy })
+pub(super) fn any_case() -> impl Strategy<Value = Case> {
+    let failed = proptest::sample::subsequence(&["wireguard", "esp"][..], 0..=2);
+    (node(1, "alpha"), node(2, "beta"), policy(), failed, 1_u64..=2).prop_map(
+        |(one, other, policy, failed, by)| {
+            let failures = failed.into_iter().map(|protocol| failure(protocol, by)).collect();
+            Case { one, other, policy, failures }
+        },
+    )
 }
 
 /// All rules that apply to the pair, by a reading of the documentation that knows nothing of layers.
@@ -100,11 +106,29 @@ proptest! {
 
     #[test]
     fn without_a_policy_esp_is_chosen_exactly_where_both_can_one_asks_and_neither_refuses(case in any_case()) {
-        let case = Case { policy: Policy::default(), ..case };
+        let case = Case { policy: Policy::default(), failures: Vec::new(), ..case };
         let both = [&case.one, &case.other];
         let wanted = both.iter().all(|node| node.kind == PeerKind::Agent && node.abilities.esp)
             && both.iter().all(|node| node.preference != Preference::Wireguard)
             && both.iter().any(|node| node.preference == Preference::Esp);
         prop_assert_eq!(chosen(&case).protocol == Protocol::Esp, wanted);
+    }
+
+    #[test]
+    fn a_failure_moves_what_is_preferred_and_nothing_that_is_demanded(case in any_case()) {
+        let before = chosen(&Case { failures: Vec::new(), ..case.clone() });
+        let after = chosen(&case);
+        let failed = |protocol: &Protocol| case.failures.iter().any(|failure| failure.protocol == *protocol);
+        prop_assert_eq!(after.compliance, before.compliance);
+        if after.protocol != before.protocol {
+            prop_assert!(failed(&before.protocol) && !failed(&after.protocol));
+            let demands = [ReasonCode::Policy, ReasonCode::Compliance, ReasonCode::PrefersWireguard];
+            prop_assert!(before.reasons.iter().all(|reason| !demands.contains(&reason.code)));
+            prop_assert_eq!(&after.reasons.last().unwrap().code, &ReasonCode::Failed);
+        } else if failed(&before.protocol) {
+            prop_assert_eq!(&after.reasons.last().unwrap().code, &ReasonCode::FailedKept);
+        } else {
+            prop_assert_eq!(after, before);
+        }
     }
 }
