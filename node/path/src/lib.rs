@@ -6,6 +6,7 @@
 //!   Prober       two fresh ports ─ now and then ► server       mapping, filtering, hairpin, latency
 //!                                                └ second port, second address
 //!   Pairs        the data port   ─ when needed ─► peers        the path to each, proven at both ends
+//!   relay        the data port   ─ TURN ──────────► relays        an address at a relay, and the ways to peers there
 //! ```
 //!
 //! [`Prober`]: after each `handle_*`, drain [`Prober::poll_transmit`] until `None`; then wait for a datagram or for
@@ -17,6 +18,7 @@ mod binding;
 mod message;
 pub mod pair;
 mod prober;
+pub mod relay;
 
 pub use behaviour::{Filtering, Findings, Latency, Mapping, NatClass};
 pub use binding::{Request, StunClient};
