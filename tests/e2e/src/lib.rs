@@ -4,11 +4,13 @@
 //! and `beta` on two public networks, and `gamma` behind a NAT. Each test has a mesh of its own.
 
 mod background;
+mod flood;
 mod mesh;
 mod transfer;
 mod wait;
 
 pub use background::{BackgroundPing, Capture, PingReport, Server, over_capture};
+pub use flood::{Flood, FloodReport};
 pub use mesh::{Mesh, Token, on_mesh, on_scenario};
 pub use transfer::{fetch_100_mb, iperf};
 pub use twinmesh_lab::IpVersion;

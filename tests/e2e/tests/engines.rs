@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use twinmesh_e2e::{Mesh, on_mesh, wait_for};
+use twinmesh_e2e::{Flood, Mesh, on_mesh, wait_for};
 
 /// Waits until both ends send by that protocol.
 fn both_send_by(mesh: &Mesh, protocol: &str, deadline: Duration) -> Result<()> {
@@ -21,49 +21,12 @@ fn set_policy(mesh: &Mesh, protocol: &str) -> Result<()> {
     mesh.run("hub", &set).map(drop)
 }
 
-/// Sends numbered datagrams, 10,000 a second, until its input ends; says how many.
-const SEND: &str = "
-import select, socket, sys, time
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-number, start = 0, time.perf_counter()
-while not (number % 100 == 0 and select.select([sys.stdin], [], [], 0)[0]):
-    while time.perf_counter() < start + number / 10000:
-        pass
-    sender.sendto(number.to_bytes(4, 'big') + bytes(60), (sys.argv[1], 7100))
-    number += 1
-print(number)
-";
-
-/// Receives until nothing comes for two seconds; says how many different numbers came, and the highest.
-const RECEIVE: &str = "
-import socket, sys
-receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-SO_RCVBUFFORCE = 33
-receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
-receiver.bind((sys.argv[1], 7100))
-receiver.settimeout(20)
-seen = set()
-try:
-    while True:
-        seen.add(int.from_bytes(receiver.recv(100)[:4], 'big'))
-        receiver.settimeout(2)
-except TimeoutError:
-    pass
-print(len(seen), max(seen, default=-1))
-";
-
 #[test]
 fn ten_thousand_packets_a_second_lose_none_while_the_pair_changes_engines_ten_times_and_back() {
     on_mesh("engines-change", |mesh| {
         let beta = mesh.overlay_addresses("beta")?[0].to_string();
         mesh.run("alpha", &["ping", "-c", "2", "-i", "0.2", "-W", "2", &beta])?;
-        let receiver = mesh.spawn("beta", &["python3", "-c", RECEIVE, &beta])?;
-        wait_for("the receiver", Duration::from_secs(10), || {
-            (!mesh.run("beta", &["ss", "-Hlun", "sport = :7100"]).ok()?.is_empty()).then_some(())
-        })?;
-        let mut command = mesh.command("alpha", &["python3", "-c", SEND, &beta])?;
-        let mut sender =
-            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn()?;
+        let flood = Flood::start(mesh, "alpha", "beta", mesh.overlay_addresses("beta")?[0])?;
         for _ in 0..10 {
             for protocol in ["esp", "wireguard"] {
                 set_policy(mesh, protocol)?;
@@ -75,15 +38,9 @@ fn ten_thousand_packets_a_second_lose_none_while_the_pair_changes_engines_ten_ti
                 })?;
             }
         }
-        drop(sender.stdin.take());
-        let sent = String::from_utf8(sender.wait_with_output()?.stdout)?;
-        let received = String::from_utf8(receiver.wait_with_output()?.stdout)?;
-        let [got, last] =
-            [0, 1].map(|at| received.split_whitespace().nth(at).and_then(|text| text.parse::<u64>().ok()));
-        let sent: u64 = sent.trim().parse().context("no count")?;
-        println!("{sent} packets through 20 changes of engine: {got:?} arrived");
-        ensure!(sent >= 50_000, "only {sent} packets");
-        ensure!((got, last) == (Some(sent), Some(sent - 1)), "of {sent} packets came {received}");
+        let report = flood.finish()?;
+        println!("through 20 changes of engine: {report:?}");
+        ensure!(report.sent >= 50_000 && report.received == report.sent, "{report:?}");
         Ok(())
     });
 }
