@@ -16,6 +16,7 @@
 mod behaviour;
 mod binding;
 mod message;
+mod mtu;
 pub mod pair;
 mod prober;
 pub mod relay;

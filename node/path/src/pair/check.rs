@@ -3,13 +3,14 @@
 //! ```text
 //!   USERNAME                    16 hexadecimal digits: pair and sender; then what the sender does with the pair
 //!   XOR-MAPPED-ADDRESS          in a success: from where the request came
+//!   PADDING                     in a request that asks whether its size passes (RFC 5780 §7.6)
 //!   MESSAGE-INTEGRITY-SHA256    last, whole; by the sender's key of the pair
 //! ```
 
 use std::net::SocketAddr;
 
 use stun_types::attribute::{
-    AttributeStaticType as _, MessageIntegritySha256, RawAttribute, Username, XorMappedAddress,
+    AttributeStaticType as _, AttributeType, MessageIntegritySha256, RawAttribute, Username, XorMappedAddress,
 };
 use stun_types::message::{
     BINDING, Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
@@ -18,6 +19,8 @@ use stun_types::message::{
 
 use super::secret::{MAC_LEN, PairSecret, Tag};
 
+/// RFC 5780 §7.6.
+const PADDING: AttributeType = AttributeType::new(0x0026);
 const HEADER_LEN: usize = 20;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 
@@ -56,6 +59,15 @@ impl Use {
 
 pub(crate) fn request(secret: &PairSecret, id: TransactionId, purpose: Use) -> Vec<u8> {
     finish(secret, begin(secret, MessageClass::Request, id, purpose))
+}
+
+/// A request that is at most four bytes shorter than `len`, and no shorter than others.
+pub(crate) fn padded_request(secret: &PairSecret, id: TransactionId, purpose: Use, len: usize) -> Vec<u8> {
+    let mut message = begin(secret, MessageClass::Request, id, purpose);
+    let padding = len.saturating_sub(message.len() + 2 * ATTRIBUTE_HEADER_LEN + MAC_LEN) / 4 * 4;
+    // It cannot fail: a datagram is shorter than an attribute may be.
+    message.add_attribute(&RawAttribute::new(PADDING, &vec![0; padding])).ok();
+    finish(secret, message)
 }
 
 /// `seen`: from where the request came.

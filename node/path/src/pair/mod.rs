@@ -24,6 +24,7 @@ mod pair;
 mod path;
 mod secret;
 mod settings;
+mod sizes;
 mod target;
 
 pub use path::{CandidateStatus, Checked, Event, Handled, PairStatus, Path, Transmit, Why};

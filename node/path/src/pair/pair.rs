@@ -11,6 +11,7 @@ use super::outbox::Outbox;
 use super::path::{CandidateStatus, PairStatus, Path, Why};
 use super::secret::PairSecret;
 use super::settings::{Candidate, LocalSettings};
+use super::sizes;
 use super::target::{Source, Target};
 use crate::message::canonical;
 
@@ -29,8 +30,6 @@ const LEAST_PAUSE: Duration = Duration::from_secs(5);
 const MOST_PAUSE: Duration = Duration::from_mins(1);
 /// …and after news.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
-/// A relayed path carries what IPv6 demands of every link (RFC 8200 §5).
-const RELAYED_MTU: u16 = 1280;
 
 pub(crate) struct Pair {
     pub(crate) secret: PairSecret,
@@ -124,14 +123,18 @@ impl Pair {
 
     /// An authentic answer of the peer's. False if it answers nothing that is open.
     pub(crate) fn answered(&mut self, from: SocketAddr, id: TransactionId, now: Instant) -> bool {
-        self.target_mut(canonical(from)).is_some_and(|target| target.answers(id, now))
+        self.target_mut(canonical(from))
+            .is_some_and(|target| target.answers(id, now) || target.sizes.answers(id, now))
     }
 
     /// Everything may be different now.
     pub(crate) fn network_changed(&mut self, now: Instant) {
         self.hold = Duration::ZERO;
         self.network_changed = Some(now);
-        self.targets.iter_mut().for_each(Target::recheck);
+        for target in &mut self.targets {
+            target.recheck();
+            target.sizes.restart();
+        }
         if self.in_use(now) {
             self.news(now);
         }
@@ -151,6 +154,7 @@ impl Pair {
             self.pause = (self.pause * 2).clamp(LEAST_PAUSE, most);
         }
         let why = self.choose(local, now);
+        self.targets.iter_mut().for_each(|target| target.sizes.set_limit(local.mtu));
         let in_use = self.in_use(now);
         for at in 0..self.targets.len() {
             let interval = self.interval(at, local, now);
@@ -165,6 +169,7 @@ impl Pair {
                 outbox.push(target.address(), check::request(&self.secret, id, purpose));
             }
         }
+        self.measure(outbox, now);
         why
     }
 
@@ -173,19 +178,19 @@ impl Pair {
         let in_use = self.in_use(now);
         let checks = (0..self.targets.len())
             .filter_map(|at| self.targets.get(at)?.due(self.interval(at, local, now), now));
+        let sizes = self.measure_due(now);
         let round = self.next_round().filter(|_| in_use);
         let use_ends = self.last_use().map(|at| at + IN_USE).filter(|_| in_use);
         let warmth_ends = self.last_use().map(|at| at + WARM);
         let warmth_ends =
             warmth_ends.filter(|at| *at > now && self.relayed(local).is_some() && self.direct().is_some());
-        checks.chain(round).chain(use_ends).chain(warmth_ends).chain(self.hold_ends(now)).min()
+        checks.chain(round).chain(sizes).chain(use_ends).chain(warmth_ends).chain(self.hold_ends(now)).min()
     }
 
     pub(crate) fn path(&self, local: &LocalSettings) -> Option<Path> {
         let target = self.target(self.chosen?.address)?;
         let Candidate { address: remote, kind } = target.candidate;
-        let mtu = if target.is_relayed() { RELAYED_MTU.min(local.mtu) } else { local.mtu };
-        Some(Path { remote, kind, rtt: target.rtt(), mtu })
+        Some(Path { remote, kind, rtt: target.rtt(), mtu: sizes::mtu(target, local) })
     }
 
     pub(crate) fn status(&self, local: &LocalSettings, now: Instant) -> PairStatus {
@@ -251,7 +256,7 @@ impl Pair {
     }
 
     /// What we tell of ourselves; not what the peer told us, or two ends would keep each other in use.
-    fn purpose(&self, now: Instant) -> Use {
+    pub(super) fn purpose(&self, now: Instant) -> Use {
         match self.used {
             Some(at) if now < at + IN_USE => Use::InUse,
             _ => Use::Kept,

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use stun_types::message::TransactionId;
 
 use super::path::Checked;
-use super::settings::{Candidate, Kind};
+use super::settings::{Candidate, Kind, LocalSettings};
+use super::sizes::least_mtu;
+use crate::mtu::SizeSearch;
 
 /// A path that does not answer for so long is dead…
 pub(crate) const DEATH: Duration = Duration::from_millis(1600);
@@ -42,6 +44,7 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 pub(crate) struct Target {
     pub(crate) candidate: Candidate,
     pub(crate) source: Source,
+    pub(crate) sizes: SizeSearch,
     phase: Phase,
     open: VecDeque<Open>,
     sent: Option<Instant>,
@@ -85,6 +88,7 @@ impl Target {
         Self {
             candidate,
             source,
+            sizes: SizeSearch::new(least_mtu(&candidate.address), LocalSettings::default().mtu),
             phase: Phase::Idle,
             open: VecDeque::new(),
             sent: None,
@@ -260,7 +264,7 @@ impl Target {
     }
 
     /// How long an answer is waited for.
-    fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         self.rtt().unwrap_or(INITIAL_RTT) * 5 / 4 + Duration::from_millis(50)
     }
 }

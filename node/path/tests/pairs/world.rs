@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) delay6: Duration,
     /// Of direct IPv4 and IPv6, and from which node.
     pub(crate) blocked: [[bool; 2]; 2],
+    /// Longest IP packet that direct paths carry; longer ones vanish.
+    pub(crate) width: usize,
     pub(crate) data_blocked: bool,
     pub(crate) relay: bool,
 }
@@ -121,6 +123,7 @@ impl World {
             delay: Duration::from_millis(20),
             delay6: Duration::from_millis(20),
             blocked: [[false; 2]; 2],
+            width: 1500,
             data_blocked: false,
             relay: true,
         };
@@ -360,7 +363,11 @@ impl World {
         let nat = if to.is_ipv6() { nats.ipv6.as_mut() } else { Some(&mut nats.nat) };
         let Some(nat) = nat else { return };
         let from = nat.sends(to, &mut self.random, now);
-        let lost = self.random.u32(0..100) < self.loss || self.blocked[ipv6][at];
+        let len = match &what {
+            What::Check(datagram) => datagram.len() + [28, 48][ipv6],
+            What::Data => 100,
+        };
+        let lost = self.random.u32(0..100) < self.loss || self.blocked[ipv6][at] || len > self.width;
         let there = &self.nodes[peer];
         let nat = if to.is_ipv6() { there.ipv6.as_ref() } else { Some(&there.nat) };
         let Some(nat) = nat.filter(|nat| nat.outer() == to.ip()) else { return };
