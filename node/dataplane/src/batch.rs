@@ -76,6 +76,11 @@ impl InnerBatch {
         &mut self.storage[self.used..]
     }
 
+    /// The packet of that length at the start of [`Self::space`].
+    pub(crate) fn last(&mut self, length: usize) -> &mut [u8] {
+        &mut self.storage[self.used..self.used + length]
+    }
+
     /// Takes the packet of that length at the start of [`Self::space`].
     pub(crate) fn commit(&mut self, length: usize) {
         self.used += length;

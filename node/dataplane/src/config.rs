@@ -51,7 +51,8 @@ pub struct PeerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerPath {
     pub remote: SocketAddr,
-    /// Longest IP packet outside that it carries, in bytes.
+    /// Longest IP packet that it carries, in bytes: outside, with all headers; of a relayed one inside, since nobody
+    /// here sees what lies between the relay and the peer.
     pub mtu: u16,
     /// `remote` is an address of a relay's, behind which the peer is.
     pub relayed: bool,

@@ -2,6 +2,7 @@
 //! the workers but for the lock of a single peer.
 
 mod engines;
+mod path_mtu;
 mod paths;
 
 pub(crate) use self::engines::OWN_TOKEN;
@@ -27,7 +28,7 @@ use crate::engine::Engine;
 use crate::error::PeerError;
 use crate::esp_config::{EspConfig, EspError, EspPath};
 use crate::guard::GuardConfig;
-use crate::path_mtu;
+use crate::path_mtu::RouteMtus;
 use crate::peer_slot::PeerSlot;
 use crate::relays::Relays;
 use crate::sys::Message;
@@ -39,13 +40,15 @@ use crate::worker::Shared;
 /// Fine enough to find a lost peer within 2 s; a tick costs some 0.1 µs for each peer.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// How soon a narrower path is seen: three system calls for each ESP tunnel.
+/// How soon a narrower path is seen: some system calls for each ESP tunnel, and for each peer that was sent to.
 const PATHS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Peers as the agent set them, and the means to publish them.
 pub(crate) struct Control {
     shared: Arc<Shared>,
     port: Port,
+    /// What the kernel knows of ways.
+    routes: RouteMtus,
     peers: Mutex<Peers>,
 }
 
@@ -62,10 +65,10 @@ struct Peers {
 }
 
 impl Control {
-    pub(crate) fn new(shared: Arc<Shared>, udp: UdpPort, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, udp: UdpPort, routes: RouteMtus, counters: Arc<Counters>) -> Self {
         let peers =
             Peers { table: Table::default(), allowed: HashMap::new(), indices: IndexAllocator::default() };
-        Self { shared, port: Port { udp, counters }, peers: Mutex::new(peers) }
+        Self { shared, port: Port { udp, counters }, routes, peers: Mutex::new(peers) }
     }
 
     pub(crate) fn set_peer(&self, config: PeerConfig) -> Result<(), PeerError> {
@@ -114,6 +117,7 @@ impl Control {
         peers.allow(&slot, &config.allowed_ips);
         self.shared.table.store(Arc::new(peers.table.clone()));
         drop(peers);
+        self.measure(&slot, &self.shared.table.load().relays);
         self.port.act_on(&slot, &self.shared.table.load().relays, |peer, out| peer.tick(out, now));
         Ok(())
     }
@@ -143,10 +147,18 @@ impl Control {
             Some(key) => Some(peers.table.by_key(key).cloned().ok_or(EspError::NoPeer(*key))?),
             None => None,
         };
-        if let Some(path) = slot.as_ref().and_then(|slot| slot.path()) {
+        let path = slot.as_ref().and_then(|slot| slot.path());
+        if let Some(path) = path {
             config.path.remote = path.remote;
         }
+        let name = config.name.clone();
         peers.table.esp.add(config, slot.as_ref().map(|slot| slot.index), self.shared.mark, now)?;
+        if let (Some(slot), Some(path)) = (&slot, path) {
+            peers.table.esp.lead_bound(slot.index, path, peers.table.relays.hop(path.remote), now);
+        }
+        if let Some(tunnel) = peers.table.esp.tunnels().iter().find(|tunnel| tunnel.name == name) {
+            self.measure_esp(tunnel, &peers.table.relays, now);
+        }
         self.shared.table.store(Arc::new(peers.table.clone()));
         if let Some(slot) = slot {
             peers.table.bind(slot.index);
@@ -212,16 +224,6 @@ impl Control {
         self.port.send(&self.shared.table.load().relays, from, to, datagram)
     }
 
-    fn look_at_paths(&self, table: &Table, now: Instant) {
-        for tunnel in table.esp.tunnels() {
-            match path_mtu::of_route(tunnel.path().remote, self.shared.mark) {
-                Ok(mtu) => tunnel.route_mtu(mtu, now),
-                // No route at all: the peer is out of reach for other reasons too.
-                Err(error) => tracing::trace!(tunnel = tunnel.name, %error, "no MTU of the path"),
-            }
-        }
-    }
-
     /// Runs the timers until told to stop; unparked then.
     pub(crate) fn run_timers(&self) {
         let mut next = Instant::now() + TICK;
@@ -235,13 +237,15 @@ impl Control {
             next = now + TICK;
             self.shared.device.tick();
             let table = self.shared.table.load();
+            let again = now >= next_paths;
             for slot in table.peers() {
                 self.port.act_on(slot, &table.relays, |peer, out| peer.tick(out, now));
                 self.look_at_engines(slot, &table.relays, now);
+                self.look_at_way(slot, &table.relays, again);
             }
-            if now >= next_paths {
+            if again {
                 next_paths = now + PATHS_INTERVAL;
-                self.look_at_paths(&table, now);
+                table.esp.tunnels().iter().for_each(|tunnel| self.measure_esp(tunnel, &table.relays, now));
             }
         }
     }
@@ -291,12 +295,18 @@ impl Port {
         if let Some(place) = buffer.get_mut(HEADROOM..HEADROOM + datagram.len()) {
             place.copy_from_slice(datagram);
         }
-        let sent = match relays.carry(to, &mut buffer, datagram.len()) {
+        let transaction = || {
+            let mut transaction = [0; 12];
+            getrandom::fill(&mut transaction).is_ok().then_some(transaction)
+        };
+        let sent = match relays.carry(to, &mut buffer, datagram.len(), transaction) {
             Ok(Some((next, range))) => match self.udp.address(next) {
                 Some(address) => {
                     let from = from.filter(|_| next == to);
                     let datagram = buffer.get(range).unwrap_or_default();
                     let message = Message { to: &address, from, datagram, traffic_class: 0 };
+                    // Among these are probes of how much a path carries.
+                    let _whole = self.udp.whole();
                     self.udp
                         .send(&iter::once(message), &mut 0)
                         .map_err(|error| (DropReason::SendFailed, error))

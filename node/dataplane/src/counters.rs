@@ -13,7 +13,7 @@ use crate::status::Totals;
 pub(crate) enum DropReason {
     /// From the TUN device: no whole IP packet.
     Malformed,
-    /// From the TUN device: longer than the MTU; answered by ICMP.
+    /// From the TUN device: longer than its MTU or than the way to the peer carries; answered by ICMP.
     TooBig,
     /// Nobody has the destination; answered by ICMP.
     NoRoute,
@@ -32,7 +32,7 @@ pub(crate) enum DropReason {
     UnknownDatagram,
     /// The node has no IPv6, the peer's endpoint is one.
     NoIpv6,
-    /// The path's MTU is less than the datagram.
+    /// The interface's MTU is less than the datagram.
     DatagramTooBig,
     /// The system refused to send.
     SendFailed,
@@ -149,12 +149,37 @@ impl DropReason {
     }
 }
 
+/// What the data plane did to packets so that they pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adjustment {
+    /// IPv4 from the TUN device was longer than its way carries, and cut into fragments, which are sealed.
+    InnerFragmented,
+    /// The sealed packet was longer than its way carries, and may be cut into fragments outside.
+    OuterFragmented,
+    /// A TCP connection was told of shorter segments.
+    MssClamped,
+}
+
+impl Adjustment {
+    const ALL: [Self; 3] = [Self::InnerFragmented, Self::OuterFragmented, Self::MssClamped];
+
+    /// Kebab-case, stable.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::InnerFragmented => "inner-fragmented",
+            Self::OuterFragmented => "outer-fragmented",
+            Self::MssClamped => "mss-clamped",
+        }
+    }
+}
+
 /// Written by one thread mostly, read by any; on cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Counters {
     drops: [AtomicU64; DropReason::COUNT],
     datagrams: [AtomicU64; DatagramKind::ALL.len()],
+    adjustments: [AtomicU64; Adjustment::ALL.len()],
     raw_esp: AtomicU64,
     rx_packets: AtomicU64,
     rx_bytes: AtomicU64,
@@ -167,6 +192,7 @@ impl Default for Counters {
         Self {
             drops: [const { AtomicU64::new(0) }; DropReason::COUNT],
             datagrams: [const { AtomicU64::new(0) }; DatagramKind::ALL.len()],
+            adjustments: [const { AtomicU64::new(0) }; Adjustment::ALL.len()],
             raw_esp: AtomicU64::new(0),
             rx_packets: AtomicU64::new(0),
             rx_bytes: AtomicU64::new(0),
@@ -185,6 +211,12 @@ impl Counters {
 
     pub(crate) fn datagram(&self, kind: DatagramKind) {
         if let Some(counter) = self.datagrams.get(kind as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn adjusted(&self, adjustment: Adjustment) {
+        if let Some(counter) = self.adjustments.get(adjustment as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -212,6 +244,7 @@ pub(crate) struct Sums {
     pub(crate) totals: Totals,
     pub(crate) datagrams: Vec<(&'static str, u64)>,
     pub(crate) drops: Vec<(&'static str, u64)>,
+    pub(crate) adjusted: Vec<(&'static str, u64)>,
 }
 
 impl Sums {
@@ -233,6 +266,10 @@ impl Sums {
                 .collect(),
             drops: DropReason::all()
                 .map(|reason| (reason.as_str(), sum(&|thread| thread.drops.get(reason.slot()))))
+                .collect(),
+            adjusted: Adjustment::ALL
+                .iter()
+                .map(|kind| (kind.as_str(), sum(&|thread| thread.adjustments.get(*kind as usize))))
                 .collect(),
         }
     }
@@ -263,10 +300,12 @@ mod tests {
             thread.dropped(DropReason::NoRoute);
             thread.datagram(DatagramKind::Stun);
             thread.received(100);
+            thread.adjusted(Adjustment::MssClamped);
         }
         let sums = Sums::of(&threads.iter());
         assert!(sums.drops.contains(&("no-route", 2)));
         assert!(sums.datagrams.contains(&("stun", 2)));
+        assert_eq!(sums.adjusted, [("inner-fragmented", 0), ("outer-fragmented", 0), ("mss-clamped", 2)]);
         assert_eq!((sums.totals.rx_packets, sums.totals.rx_bytes), (2, 200));
     }
 }

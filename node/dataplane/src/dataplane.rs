@@ -23,6 +23,7 @@ use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
 use crate::guard::{GuardConfig, GuardStatus};
 use crate::inbound::RelayedInbound;
+use crate::path_mtu::RouteMtus;
 use crate::peer_slot::PeerSlot;
 use crate::status::{PeerState, PeerStatus, Status};
 use crate::table::Table;
@@ -64,6 +65,7 @@ impl Dataplane {
         let first = sockets.first().ok_or(StartError::Thread(io::ErrorKind::InvalidInput.into()))?;
         let port = first.port().map_err(udp_failed)?;
         let control_socket = first.try_clone().map_err(udp_failed)?;
+        let routes = RouteMtus::open(config.mark).map_err(udp_failed)?;
         let tun = Tun::create(&config.tun_name, config.mtu, workers)?;
 
         let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
@@ -79,7 +81,7 @@ impl Dataplane {
             relayed: RelayedInbound::new(Arc::clone(&control_counters)),
             stop: AtomicBool::new(false),
         });
-        let control = Arc::new(Control::new(Arc::clone(&shared), control_socket, control_counters));
+        let control = Arc::new(Control::new(Arc::clone(&shared), control_socket, routes, control_counters));
 
         // From here on a failure drops this, which ends the threads that run already.
         let mut dataplane = Self {
@@ -229,17 +231,22 @@ impl Dataplane {
 
     /// Counters and peers. It takes the lock of one peer after the other.
     pub fn status(&self) -> Status {
-        let Sums { totals, datagrams, drops } = Sums::of(&self.counters.iter().map(AsRef::as_ref));
+        let Sums { totals, datagrams, drops, adjusted } = Sums::of(&self.counters.iter().map(AsRef::as_ref));
         let now = Instant::now();
         let mut peers: Vec<PeerStatus> =
-            self.shared.table.load().peers().map(|slot| peer_status(slot, now)).collect();
+            self.shared.table.load().peers().map(|slot| self.status_of(slot, now)).collect();
         peers.sort_unstable_by_key(|peer| peer.public_key);
-        Status { totals, datagrams, drops, peers }
+        Status { totals, datagrams, drops, adjusted, peers }
     }
 
     /// One peer alone; `None` where there is none with that key.
     pub fn peer_status(&self, key: &PublicKey) -> Option<PeerStatus> {
-        Some(peer_status(self.shared.table.load().by_key(key)?, Instant::now()))
+        Some(self.status_of(self.shared.table.load().by_key(key)?, Instant::now()))
+    }
+
+    fn status_of(&self, slot: &PeerSlot, now: Instant) -> PeerStatus {
+        let status = peer_status(slot, now);
+        PeerStatus { mtu: status.mtu.min(self.shared.mtu), ..status }
     }
 
     /// Ends all threads, waits for them, and gives the TUN device and the port back.
@@ -291,6 +298,7 @@ fn peer_status(slot: &PeerSlot, now: Instant) -> PeerStatus {
         engine: slot.engines.present.get(),
         endpoint: peer.and_then(Peer::endpoint),
         path: slot.path(),
+        mtu: slot.mtu(),
         last_handshake: peer.and_then(Peer::last_handshake).map(|at| now.saturating_duration_since(at)),
         heard_wireguard,
         heard_esp,

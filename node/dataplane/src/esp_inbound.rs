@@ -14,6 +14,7 @@ use crate::counters::DropReason;
 use crate::engine::Engine;
 use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
+use crate::fit::clamp;
 use crate::outbound::Ports;
 use crate::peer_slot::PeerSlot;
 use crate::probe::Probe;
@@ -69,6 +70,7 @@ pub(crate) fn open<'t>(
                 }
             }
             decapsulate_ecn(ecn, packet).map_err(DropReason::Esp)?;
+            clamp(packet, tunnel.mtu(), ports);
             ports.tun.write(packet).map_err(|_| DropReason::TunWrite)?;
             ports.counters.received(packet.len());
         }
@@ -77,6 +79,7 @@ pub(crate) fn open<'t>(
             let space = batch.space(ports.tun, ports.counters);
             let length = transport_packet(outer, ecn, next_header, payload, space)
                 .ok_or(DropReason::Esp(EspDrop::InnerMalformed))?;
+            clamp(batch.last(length), tunnel.mtu(), ports);
             batch.commit(length);
         }
         Content::Dummy => return Err(DropReason::Esp(EspDrop::Dummy)),

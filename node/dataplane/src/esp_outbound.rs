@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use twinmesh_esp::{Action, Flow, Mode, Spd, outer_fields};
-use twinmesh_packet::{Fragments, IcmpError, IpPacket};
+use twinmesh_esp::{Action, Flow, Spd, outer_fields};
+use twinmesh_packet::IpPacket;
 
-use crate::counters::DropReason;
+use crate::counters::{Adjustment, DropReason};
 use crate::esp_config::{Encapsulation, EspPath};
 use crate::esp_table::Protection;
 use crate::esp_tunnel::EspTunnel;
-use crate::outbound::{Ports, answer};
-use crate::send_batch::SendBatch;
+use crate::fit::in_pieces;
+use crate::outbound::Ports;
+use crate::send_batch::{OuterForm, SendBatch};
 
 /// What the policies say of a packet; nothing of one that has no flow, which then goes by its route.
 pub(crate) fn policy<'t>(
@@ -21,8 +22,7 @@ pub(crate) fn policy<'t>(
     Some((flow, policies.lookup(&flow)?))
 }
 
-/// Seals a packet, in fragments if it is too long and its sender allows that (RFC 4301 §8.2.1); they are made in
-/// `buffer`.
+/// Seals a packet, in fragments if it is too long and its sender allows that; they are made in `buffer`.
 pub(crate) fn seal(
     tunnel: &EspTunnel,
     packet: &IpPacket<'_>,
@@ -31,24 +31,11 @@ pub(crate) fn seal(
     ports: Ports<'_>,
     now: Instant,
 ) {
-    let mtu = tunnel.mtu();
-    if packet.bytes().len() <= usize::from(mtu) {
-        return seal_one(tunnel, packet.bytes(), sends, ports, now);
-    }
-    // Transport mode takes whole packets only (RFC 4303 §3.3.4).
-    let fragments = match tunnel.outbound.parameters().mode {
-        Mode::Tunnel => Fragments::of(packet, mtu),
-        Mode::Transport => None,
-    };
-    let Some(mut fragments) = fragments else {
-        ports.counters.dropped(DropReason::TooBig);
-        return answer(packet, IcmpError::TooBig { mtu }, ports);
-    };
-    while let Some(fragment) = fragments.next_into(buffer) {
-        seal_one(tunnel, fragment, sends, ports, now);
-    }
+    let mode = tunnel.outbound.parameters().mode;
+    in_pieces(packet, tunnel.mtu(), mode, buffer, ports, |piece| seal_one(tunnel, piece, sends, ports, now));
 }
 
+/// What is still longer than the path carries goes in fragments outside.
 pub(crate) fn seal_one(
     tunnel: &EspTunnel,
     packet: &[u8],
@@ -60,13 +47,18 @@ pub(crate) fn seal_one(
     match tunnel.outbound.seal(packet, slot, now) {
         Ok(length) => {
             ports.counters.sent(packet.len());
-            let traffic_class = outer_fields(&tunnel.outer, packet).traffic_class;
             let EspPath { local, remote, encapsulation } = tunnel.path();
+            let form = OuterForm {
+                from: local,
+                traffic_class: outer_fields(&tunnel.outer, packet).traffic_class,
+                in_fragments: packet.len() > usize::from(tunnel.mtu()),
+            };
+            if form.in_fragments {
+                ports.counters.adjusted(Adjustment::OuterFragmented);
+            }
             match encapsulation {
-                Encapsulation::Udp => {
-                    sends.commit_udp(length, remote, local, traffic_class, ports);
-                }
-                Encapsulation::Raw => sends.commit_raw(length, traffic_class, remote.ip(), local),
+                Encapsulation::Udp => sends.commit_udp(length, remote, form, ports),
+                Encapsulation::Raw => sends.commit_raw(length, remote.ip(), form),
             }
         }
         Err(reason) => ports.counters.dropped(DropReason::EspSeal(reason)),

@@ -1,6 +1,5 @@
 //! All ESP tunnels: by SPI for what comes in, by policy for what goes out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -8,9 +7,11 @@ use std::time::Instant;
 use twinmesh_esp::{Action, Policy, Sadb, Spd, Spi, TooBig};
 use twinmesh_wireguard::PeerIndex;
 
+use crate::config::PeerPath;
 use crate::esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus};
 use crate::esp_tunnel::EspTunnel;
 use crate::guard::{Guard, GuardConfig, GuardStatus};
+use crate::path_mtu::Hop;
 use crate::raw::RawSockets;
 
 /// What a policy leads to.
@@ -101,12 +102,9 @@ impl EspTable {
     }
 
     /// What goes by a peer's tunnels goes there from now on.
-    pub(crate) fn lead_bound(&self, peer: PeerIndex, remote: SocketAddr, now: Instant) {
+    pub(crate) fn lead_bound(&self, peer: PeerIndex, path: PeerPath, hop: Hop, now: Instant) {
         for tunnel in self.tunnels.iter().filter(|tunnel| tunnel.peer == Some(peer)) {
-            let path = tunnel.path();
-            // Another network, another address of this node.
-            let local = path.local.filter(|_| path.remote.ip() == remote.ip());
-            tunnel.take(EspPath { local, remote, ..path }, now);
+            tunnel.lead(path, hop, now);
         }
     }
 
@@ -151,7 +149,7 @@ impl EspTable {
                 && report.destination == tunnel.path().remote.ip()
         };
         if let Some(tunnel) = self.tunnels.iter().find(quoted) {
-            tunnel.route_mtu(report.mtu, now);
+            tunnel.take_route_mtu(report.mtu, now);
         }
     }
 

@@ -10,10 +10,17 @@ use parking_lot::Mutex;
 use twinmesh_esp::{InboundSa, Mode, OutboundSa, OuterPolicy, PathMtu};
 use twinmesh_wireguard::PeerIndex;
 
+use crate::config::PeerPath;
 use crate::esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus, SaStatus};
+use crate::path_mtu::{Hop, RELAYED_MTU, UDP_HEADER};
 
-/// UDP header of the encapsulation.
-const UDP_HEADER: usize = 8;
+/// What is known of how much the path carries.
+struct Way {
+    hop: Hop,
+    path_mtu: PathMtu,
+    /// Of inner packets, by a relay.
+    relayed_mtu: u16,
+}
 
 /// A pair of SAs as the workers use it.
 pub(crate) struct EspTunnel {
@@ -28,7 +35,7 @@ pub(crate) struct EspTunnel {
     pub(crate) peer: Option<PeerIndex>,
     path: ArcSwap<EspPath>,
     follow_remote: bool,
-    path_mtu: Mutex<PathMtu>,
+    way: Mutex<Way>,
     /// Nothing is sent with it any more.
     pub(crate) retired: AtomicBool,
     /// What [`Self::refresh`] made of it, so that workers need not take the lock.
@@ -60,7 +67,11 @@ impl EspTunnel {
             path: ArcSwap::from_pointee(config.path),
             follow_remote: config.follow_remote,
             retired: AtomicBool::new(false),
-            path_mtu: Mutex::new(PathMtu::new(config.path_mtu, config.path.remote.ip())),
+            way: Mutex::new(Way {
+                hop: Hop::Direct(config.path.remote),
+                path_mtu: PathMtu::new(config.path_mtu, config.path.remote.ip()),
+                relayed_mtu: RELAYED_MTU,
+            }),
             mtu: AtomicU16::new(0),
         };
         tunnel.refresh(now);
@@ -91,38 +102,64 @@ impl EspTunnel {
         self.refresh(now);
     }
 
+    /// Its peer is reached by this path now, first by `hop`: what was known of another one counts no more.
+    pub(crate) fn lead(&self, PeerPath { remote, mtu, .. }: PeerPath, hop: Hop, now: Instant) {
+        let mut way = self.way.lock();
+        // Of the hop to a relay the kernel will tell.
+        let initial = if hop.is_relayed() { u16::MAX } else { mtu };
+        let next = hop.next().unwrap_or(remote);
+        *way = Way { hop, path_mtu: PathMtu::new(initial, next.ip()), relayed_mtu: mtu };
+        drop(way);
+        let path = self.path();
+        // Another network, another address of this node.
+        let local = path.local.filter(|_| path.remote.ip() == remote.ip());
+        self.take(EspPath { local, remote, ..path }, now);
+    }
+
     /// The longest inner packet that the path carries whole.
     pub(crate) fn mtu(&self) -> u16 {
         self.mtu.load(Ordering::Relaxed)
     }
 
-    /// The kernel knows this MTU of the way to the peer, from the interface or from a router that refused a
-    /// packet.
-    pub(crate) fn route_mtu(&self, route_mtu: u16, now: Instant) {
-        let mut path_mtu = self.path_mtu.lock();
-        if route_mtu < path_mtu.current(now) && path_mtu.too_big(route_mtu, now) {
+    /// What is sent there goes by this hop; the kernel knows the MTU of the way to it, from the interface or from a
+    /// router that refused a packet.
+    pub(crate) fn take_hop(&self, hop: Hop, route_mtu: Option<u16>, now: Instant) {
+        self.way.lock().hop = hop;
+        match route_mtu {
+            Some(route_mtu) => self.take_route_mtu(route_mtu, now),
+            None => self.refresh(now),
+        }
+    }
+
+    /// The way there carries no more than that, whoever says so.
+    pub(crate) fn take_route_mtu(&self, route_mtu: u16, now: Instant) {
+        let mut way = self.way.lock();
+        if route_mtu < way.path_mtu.current(now) && way.path_mtu.too_big(route_mtu, now) {
             tracing::debug!(tunnel = self.name, route_mtu, "the path of an ESP tunnel is narrower");
         }
-        drop(path_mtu);
+        drop(way);
         self.refresh(now);
     }
 
     /// Works the MTU out anew: what a router said is forgotten after some time.
     fn refresh(&self, now: Instant) {
         let EspPath { remote, encapsulation, .. } = self.path();
-        let ip_header = if remote.is_ipv4() { 20 } else { 40 };
         let udp_header = match encapsulation {
             Encapsulation::Udp => UDP_HEADER,
             Encapsulation::Raw => 0,
         };
-        let path = usize::from(self.path_mtu.lock().current(now));
-        let payload = self.outbound.max_payload(path.saturating_sub(ip_header + udp_header));
+        let way = self.way.lock();
+        let room = way.path_mtu.current(now).saturating_sub(way.hop.headers(udp_header));
+        let payload = self.outbound.max_payload(room.into());
         // In transport mode the packet's own IP header stays outside.
         let inner_header = match self.outbound.parameters().mode {
             Mode::Tunnel => 0,
-            Mode::Transport => ip_header,
+            Mode::Transport if remote.is_ipv4() => 20,
+            Mode::Transport => 40,
         };
-        self.mtu.store(u16::try_from(payload + inner_header).unwrap_or(u16::MAX), Ordering::Relaxed);
+        let inner = u16::try_from(payload + inner_header).unwrap_or(u16::MAX);
+        let limit = if way.hop.is_relayed() { way.relayed_mtu } else { u16::MAX };
+        self.mtu.store(inner.min(limit), Ordering::Relaxed);
     }
 
     pub(crate) fn status(&self, now: Instant) -> EspStatus {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use quinn_udp::{BATCH_SIZE, RecvMeta};
 use twinmesh_esp::{DropReason as EspDrop, Spi};
-use twinmesh_packet::IpPacket;
+use twinmesh_packet::{IpPacket, is_syn};
 use twinmesh_wireguard::{
     Admission, Change, Device, DropReason as WireGuardDrop, MAX_REPLY_LEN, Opened, Peer,
 };
@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::esp_inbound::{self, Arrival, Taken};
 use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
+use crate::fit::clamp;
 use crate::outbound::{Held, Ports, commit};
 use crate::peer_slot::PeerSlot;
 use crate::probed::{probed_in_esp, probed_in_wireguard};
@@ -249,10 +250,13 @@ impl<'t> Pass<'t, '_> {
         match outcome {
             Opened::Packet(bytes) => match check_source(bytes, slot, table) {
                 Ok(packet) => {
-                    let length = packet.bytes().len();
+                    let (length, opens_connection) = (packet.bytes().len(), is_syn(&packet));
                     if let Some(probe) = slot.engines.heard(Engine::WireGuard, &packet) {
                         news.extend(probed_in_wireguard(peer, slot, probe, sends, *ports, *now));
                     } else {
+                        if opens_connection {
+                            clamp(opened.last(length), slot.mtu(), *ports);
+                        }
                         opened.commit(length);
                     }
                 }
@@ -267,7 +271,7 @@ impl<'t> Pass<'t, '_> {
             }
             Opened::Dropped(reason) => ports.counters.dropped(DropReason::WireGuard(reason)),
         }
-        send_waiting(peer, sends, *ports, *now);
+        send_waiting(slot, peer, sends, *ports, *now);
         news.extend(match change {
             Some(Change::Up(endpoint)) => Some(Event::PeerUp { peer: slot.key, endpoint }),
             Some(Change::Moved(endpoint)) => Some(Event::EndpointChanged { peer: slot.key, endpoint }),
@@ -309,9 +313,9 @@ fn check_source<'b>(bytes: &'b [u8], slot: &PeerSlot, table: &Table) -> Result<I
 }
 
 /// Sends what waited for the session.
-fn send_waiting(peer: &mut Peer, sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
+fn send_waiting(slot: &PeerSlot, peer: &mut Peer, sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
     while let Some(transmit) = peer.next_waiting(sends.slot(ports), now) {
         let (to, length) = (transmit.to, transmit.datagram.len());
-        commit(peer, to, length, sends, ports);
+        commit((slot, peer), to, length, sends, ports);
     }
 }

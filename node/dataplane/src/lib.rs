@@ -32,6 +32,7 @@ mod esp_outbound;
 mod esp_table;
 mod esp_tunnel;
 mod event;
+mod fit;
 mod gate;
 mod guard;
 mod holder;

@@ -4,23 +4,24 @@ use std::io;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
-use twinmesh_esp::{Action, Flow};
-use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, write_error};
-use twinmesh_wireguard::{Destination, Peer, Sealed, Transmit};
+use twinmesh_esp::{Action, Flow, Mode};
+use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, is_syn, write_error};
+use twinmesh_wireguard::{Destination, OVERHEAD, Peer, Sealed, Transmit};
 
 use crate::batch::PacketBatch;
-use crate::counters::{Counters, DropReason};
+use crate::counters::{Adjustment, Counters, DropReason};
 use crate::engine::Engine;
 use crate::esp_outbound;
 use crate::esp_table::Protection;
 use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
+use crate::fit::{clamp, in_pieces};
 use crate::gate::Met;
 use crate::guard::Guard;
 use crate::inbound::Events;
 use crate::peer_slot::PeerSlot;
 use crate::relays::Relays;
-use crate::send_batch::SendBatch;
+use crate::send_batch::{OuterForm, SendBatch};
 use crate::table::Table;
 use crate::tun::TunQueue;
 use crate::udp::UdpPort;
@@ -32,22 +33,29 @@ pub(crate) struct Ports<'w> {
     pub(crate) udp: &'w UdpPort,
     pub(crate) relays: &'w Relays,
     pub(crate) counters: &'w Counters,
+    /// Of the TUN device.
+    pub(crate) mtu: u16,
 }
 
 /// The outbound half of a worker.
 pub(crate) struct Outbound {
     packets: PacketBatch,
-    /// For the fragments of a packet that an ESP tunnel cannot carry whole.
-    fragment: Box<[u8]>,
-    mtu: u16,
+    scratch: Scratch,
     news: Vec<Event>,
+}
+
+/// Where packets are made that are not quite what the device gave.
+struct Scratch {
+    /// The fragments of one that its way does not carry whole.
+    fragment: Box<[u8]>,
+    /// One that opens a connection.
+    opening: Box<[u8]>,
 }
 
 /// What the handling of each packet shares.
 struct Pass<'t, 'p> {
     table: &'t Table,
-    fragment: &'p mut [u8],
-    mtu: u16,
+    scratch: &'p mut Scratch,
     news: &'p mut Vec<Event>,
     sends: &'p mut SendBatch,
     held: Held<'t>,
@@ -60,8 +68,10 @@ impl Outbound {
         // One byte more than allowed: a longer packet must be seen as such, not as a truncated one.
         Self {
             packets: PacketBatch::new(usize::from(mtu) + 1),
-            fragment: vec![0; usize::from(mtu)].into(),
-            mtu,
+            scratch: Scratch {
+                fragment: vec![0; usize::from(mtu)].into(),
+                opening: vec![0; usize::from(mtu)].into(),
+            },
             news: Vec::new(),
         }
     }
@@ -75,8 +85,8 @@ impl Outbound {
         ports: Ports<'_>,
     ) -> io::Result<bool> {
         let drained = self.packets.fill(ports.tun)?;
-        let Self { packets, fragment, mtu, news } = self;
-        let pass = Pass::new(table, fragment, *mtu, news, sends, ports);
+        let Self { packets, scratch, news } = self;
+        let pass = Pass::new(table, scratch, news, sends, ports);
         pass.carry_all(packets.iter(), events);
         Ok(drained)
     }
@@ -90,8 +100,8 @@ impl Outbound {
         sends: &mut SendBatch,
         ports: Ports<'_>,
     ) {
-        let Self { fragment, mtu, news, .. } = self;
-        let pass = Pass::new(table, fragment, *mtu, news, sends, ports);
+        let Self { scratch, news, .. } = self;
+        let pass = Pass::new(table, scratch, news, sends, ports);
         pass.carry_all(packets.iter().map(AsRef::as_ref), events);
     }
 }
@@ -99,13 +109,12 @@ impl Outbound {
 impl<'t, 'p> Pass<'t, 'p> {
     fn new(
         table: &'t Table,
-        fragment: &'p mut [u8],
-        mtu: u16,
+        scratch: &'p mut Scratch,
         news: &'p mut Vec<Event>,
         sends: &'p mut SendBatch,
         ports: Ports<'p>,
     ) -> Self {
-        Self { table, fragment, mtu, news, sends, held: Held::default(), ports, now: Instant::now() }
+        Self { table, scratch, news, sends, held: Held::default(), ports, now: Instant::now() }
     }
 
     fn carry_all<'a>(mut self, packets: impl Iterator<Item = &'a [u8]>, events: &Events) {
@@ -121,7 +130,8 @@ impl<'t, 'p> Pass<'t, 'p> {
 
     fn carry(&mut self, bytes: &[u8]) {
         let Some((packet, way)) = self.destination(bytes) else { return };
-        let Self { fragment, news, sends, held, ports, now, .. } = self;
+        let Self { scratch: Scratch { fragment, opening }, news, sends, held, ports, now, .. } = self;
+        let packet = if is_syn(&packet) { clamped(packet, &way, opening, *ports) } else { packet };
         match way {
             Way::Esp(tunnel) => esp_outbound::seal(tunnel, &packet, fragment, sends, *ports, *now),
             Way::Peer(slot) => {
@@ -132,7 +142,10 @@ impl<'t, 'p> Pass<'t, 'p> {
                 match engine {
                     Engine::WireGuard => match held.take(slot) {
                         Some(peer) => {
-                            seal(peer, packet.bytes(), sends, *ports, *now);
+                            let mtu = slot.wireguard_mtu();
+                            in_pieces(&packet, mtu, Mode::Tunnel, fragment, *ports, |piece| {
+                                seal((slot, peer), piece, sends, *ports, *now);
+                            });
                             news.extend(slot.needed(peer.has_session(), *now));
                         }
                         None => ports.counters.dropped(DropReason::PeerRemoved),
@@ -143,7 +156,7 @@ impl<'t, 'p> Pass<'t, 'p> {
                         }
                         Some(_) | None => {
                             let met = slot.engines.gate.meet(packet.bytes(), *now);
-                            self.met(met, &packet, || Event::Needed { peer: slot.key });
+                            met_gate(met, &packet, news, *ports, || Event::Needed { peer: slot.key });
                         }
                     },
                 }
@@ -154,7 +167,7 @@ impl<'t, 'p> Pass<'t, 'p> {
     /// Finds whose packet it is; answers with ICMP if it can go nowhere.
     fn destination<'a>(&mut self, bytes: &'a [u8]) -> Option<(IpPacket<'a>, Way<'t>)> {
         let ports = self.ports;
-        if bytes.len() > usize::from(self.mtu) {
+        if bytes.len() > usize::from(ports.mtu) {
             self.answer_too_big(bytes);
             return None;
         }
@@ -193,27 +206,15 @@ impl<'t, 'p> Pass<'t, 'p> {
 
     fn guarded(&mut self, guard: &Guard, packet: &IpPacket<'_>, flow: Flow) {
         let met = guard.meet(packet.bytes(), self.now);
-        self.met(met, packet, || Event::Wanted { guard: guard.name.clone(), flow });
-    }
-
-    /// What becomes of a packet without a tunnel.
-    fn met(&mut self, met: Met, packet: &IpPacket<'_>, call: impl FnOnce() -> Event) {
-        match met {
-            Met::Called => self.news.push(call()),
-            Met::Kept => {}
-            Met::Dropped => self.ports.counters.dropped(DropReason::NoSa),
-            Met::Refused => {
-                self.ports.counters.dropped(DropReason::NoSa);
-                answer(packet, IcmpError::Prohibited, self.ports);
-            }
-        }
+        let call = || Event::Wanted { guard: guard.name.clone(), flow };
+        met_gate(met, packet, self.news, self.ports, call);
     }
 
     /// Only the head was read, which is all that an ICMP error quotes.
     fn answer_too_big(&self, head: &[u8]) {
         self.ports.counters.dropped(DropReason::TooBig);
         if let Ok(packet) = IpPacket::parse_truncated(head) {
-            answer(&packet, IcmpError::TooBig { mtu: self.mtu }, self.ports);
+            answer(&packet, IcmpError::TooBig { mtu: self.ports.mtu }, self.ports);
         }
     }
 }
@@ -222,6 +223,37 @@ impl<'t, 'p> Pass<'t, 'p> {
 enum Way<'t> {
     Peer(&'t PeerSlot),
     Esp(&'t EspTunnel),
+}
+
+/// What becomes of a packet without a tunnel.
+fn met_gate(
+    met: Met,
+    packet: &IpPacket<'_>,
+    news: &mut Vec<Event>,
+    ports: Ports<'_>,
+    call: impl FnOnce() -> Event,
+) {
+    match met {
+        Met::Called => news.push(call()),
+        Met::Kept => {}
+        Met::Dropped => ports.counters.dropped(DropReason::NoSa),
+        Met::Refused => {
+            ports.counters.dropped(DropReason::NoSa);
+            answer(packet, IcmpError::Prohibited, ports);
+        }
+    }
+}
+
+/// The packet, which opens a connection, such that this connection's segments fit; made in `buffer`.
+fn clamped<'a>(packet: IpPacket<'a>, way: &Way<'_>, buffer: &'a mut [u8], ports: Ports<'_>) -> IpPacket<'a> {
+    let mtu = match way {
+        Way::Peer(slot) => slot.mtu(),
+        Way::Esp(tunnel) => tunnel.mtu(),
+    };
+    let Some(copy) = buffer.get_mut(..packet.bytes().len()) else { return packet };
+    copy.copy_from_slice(packet.bytes());
+    clamp(copy, mtu, ports);
+    IpPacket::parse(copy).unwrap_or(packet)
 }
 
 pub(crate) fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) {
@@ -233,7 +265,13 @@ pub(crate) fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) 
     }
 }
 
-pub(crate) fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports: Ports<'_>, now: Instant) {
+pub(crate) fn seal(
+    (slot, peer): (&PeerSlot, &mut Peer),
+    packet: &[u8],
+    sends: &mut SendBatch,
+    ports: Ports<'_>,
+    now: Instant,
+) {
     let transmit = match peer.seal(packet, sends.slot(ports), now) {
         Sealed::Send(transmit) => Some(transmit),
         Sealed::Waiting(transmit) => transmit,
@@ -242,15 +280,26 @@ pub(crate) fn seal(peer: &mut Peer, packet: &[u8], sends: &mut SendBatch, ports:
     ports.counters.sent(packet.len());
     if let Some(Transmit { to, datagram }) = transmit {
         let length = datagram.len();
-        commit(peer, to, length, sends, ports);
+        commit((slot, peer), to, length, sends, ports);
     }
 }
 
-/// Queues the datagram in the batch's slot for wherever the peer says.
-pub(crate) fn commit(peer: &Peer, to: Destination, length: usize, sends: &mut SendBatch, ports: Ports<'_>) {
+/// Queues the datagram in the batch's slot for wherever the peer says. What the way does not carry whole was let pass
+/// all the same, or waited while it got narrower: it goes in fragments.
+pub(crate) fn commit(
+    (slot, peer): (&PeerSlot, &Peer),
+    to: Destination,
+    length: usize,
+    sends: &mut SendBatch,
+    ports: Ports<'_>,
+) {
     match to {
         Destination::Endpoint(endpoint) => {
-            sends.commit_udp(length, endpoint, None, 0, ports);
+            let in_fragments = length > usize::from(slot.wireguard_mtu()) + OVERHEAD;
+            if in_fragments {
+                ports.counters.adjusted(Adjustment::OuterFragmented);
+            }
+            sends.commit_udp(length, endpoint, OuterForm { in_fragments, ..OuterForm::default() }, ports);
         }
         Destination::Candidates => sends.commit(length, peer.targets(), ports),
     }

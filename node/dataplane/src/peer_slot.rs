@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -10,8 +10,10 @@ use parking_lot::Mutex;
 use twinmesh_wireguard::{EndpointPolicy, Peer, PeerIndex, PublicKey};
 
 use crate::config::PeerPath;
+use crate::engine::Engine;
 use crate::engines::Engines;
 use crate::event::Event;
+use crate::path_mtu::Hop;
 
 /// The agent hears at most so often that a peer was heard from elsewhere…
 const HEARD_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,7 +29,17 @@ pub(crate) struct PeerSlot {
     pub(crate) engines: Engines,
     is_managed: AtomicBool,
     path: ArcSwapOption<PeerPath>,
+    /// The longest inner packet that goes there whole by WireGuard.
+    wireguard_mtu: AtomicU16,
+    seen: Mutex<Seen>,
     told: Mutex<Told>,
+}
+
+/// The way to the peer as it was when its MTU was asked for.
+#[derive(Default)]
+struct Seen {
+    hop: Option<Hop>,
+    sent: u64,
 }
 
 /// What the agent was told last, and when.
@@ -47,6 +59,8 @@ impl PeerSlot {
             engines: Engines::new(now),
             is_managed: AtomicBool::new(policy == EndpointPolicy::Managed),
             path: ArcSwapOption::empty(),
+            wireguard_mtu: AtomicU16::new(u16::MAX),
+            seen: Mutex::default(),
             told: Mutex::default(),
         }
     }
@@ -78,6 +92,33 @@ impl PeerSlot {
         if let Some(peer) = self.peer.lock().as_mut() {
             peer.set_path(path.map(|path| path.remote));
         }
+        true
+    }
+
+    pub(crate) fn wireguard_mtu(&self) -> u16 {
+        self.wireguard_mtu.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_wireguard_mtu(&self, mtu: u16) {
+        self.wireguard_mtu.store(mtu, Ordering::Relaxed);
+    }
+
+    /// The longest inner packet that goes there whole by the engine in use.
+    pub(crate) fn mtu(&self) -> u16 {
+        match (self.engines.present.get(), self.engines.tunnel().as_deref()) {
+            (Engine::Esp, Some(tunnel)) => tunnel.mtu(),
+            (Engine::WireGuard | Engine::Esp | Engine::Hold, _) => self.wireguard_mtu(),
+        }
+    }
+
+    /// Whether the MTU is to be asked for again: at once when the way to the peer is another, and with `again` when
+    /// `sent`, a number of packets, has grown.
+    pub(crate) fn is_another_way(&self, hop: Option<Hop>, sent: u64, again: bool) -> bool {
+        let mut seen = self.seen.lock();
+        if seen.hop == hop && (!again || seen.sent == sent) {
+            return false;
+        }
+        *seen = Seen { hop, sent };
         true
     }
 
@@ -142,6 +183,18 @@ mod tests {
         assert_eq!(needed(false, 999), None);
         assert!(needed(false, 1000).is_some(), "no session");
         assert_eq!(needed(true, 2000), None);
+    }
+
+    #[test]
+    fn the_mtu_is_asked_for_again_where_the_peer_moved_or_was_sent_to() {
+        let slot = slot(EndpointPolicy::Follow, Instant::now());
+        let direct = |last| Some(Hop::Direct(path(last).remote));
+        assert!(slot.is_another_way(direct(1), 0, false));
+        assert!(!slot.is_another_way(direct(1), 0, true), "idle");
+        assert!(!slot.is_another_way(direct(1), 9, false), "not yet");
+        assert!(slot.is_another_way(direct(1), 9, true));
+        assert!(slot.is_another_way(direct(2), 9, false));
+        assert!(slot.is_another_way(Some(Hop::Relay(path(2).remote)), 9, false));
     }
 
     #[test]

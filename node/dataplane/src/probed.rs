@@ -39,7 +39,7 @@ pub(crate) fn probed_in_wireguard(
     ports: Ports<'_>,
     now: Instant,
 ) -> Option<Event> {
-    answer(slot, probe, |packet| seal(peer, packet, sends, ports, now))
+    answer(slot, probe, |packet| seal((slot, peer), packet, sends, ports, now))
 }
 
 fn answer(slot: &PeerSlot, probe: Probe, seal: impl FnOnce(&[u8])) -> Option<Event> {

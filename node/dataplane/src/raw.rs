@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use twinmesh_esp::{TooBig, parse_too_big_v6};
 
 use crate::sys::{self, Message};
-use crate::udp::{enlarge_buffers, send_all};
+use crate::udp::{Whole, enlarge_buffers, in_fragments, send_all};
 
 /// IANA's number of ESP.
 const ESP: i32 = 50;
@@ -90,6 +90,7 @@ pub(crate) struct RawSocket {
     /// IPv6: what routers say of packets that were too big. Of IPv4 the kernel takes note itself, where path MTUs are
     /// looked up; of IPv6 only for connected sockets.
     too_big: Option<Socket>,
+    whole: Whole,
 }
 
 impl RawSocket {
@@ -106,7 +107,7 @@ impl RawSocket {
             Domain::IPV6 => Some(open_too_big(mark).map_err(errno)?),
             _ => None,
         };
-        Ok(Self { socket, state, too_big })
+        Ok(Self { socket, state, too_big, whole: Whole::default() })
     }
 
     /// Receives packets, each into a buffer of its own.
@@ -125,6 +126,17 @@ impl RawSocket {
         sent: &mut usize,
     ) -> io::Result<()> {
         send_all(self.socket.as_fd(), messages, sent)
+    }
+
+    /// As [`Self::send`], for packets that may be cut into fragments on their way. Those that other workers send
+    /// meanwhile may be, too.
+    pub(crate) fn send_in_fragments<'a>(
+        &self,
+        messages: &(impl Iterator<Item = Message<'a>> + Clone),
+        sent: &mut usize,
+    ) -> io::Result<()> {
+        let domain = if self.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+        in_fragments(&self.whole, self.socket.as_fd(), domain, || self.send(messages, sent))
     }
 
     /// Where the ESP packet begins in what was received: IPv4 comes with its header, IPv6 without (raw(7), RFC 3542

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use rpds::HashTrieMapSync;
 
 use crate::counters::DropReason;
+use crate::path_mtu::Hop;
 use crate::turn::{HEADROOM, frame_channel, frame_indication};
 
 /// How datagrams to one relayed address leave (RFC 8656): through this node's own allocation at `server`.
@@ -69,13 +70,26 @@ impl Relays {
         self.channels.get(&(server, number)).copied()
     }
 
+    /// Where datagrams to this address really go.
+    pub(crate) fn hop(&self, to: SocketAddr) -> Hop {
+        match self.carriers.get(&to) {
+            None => Hop::Direct(to),
+            Some(RelayCarrier::Channel { server, .. } | RelayCarrier::Indication { server }) => {
+                Hop::Relay(*server)
+            }
+            Some(RelayCarrier::Stream(_)) => Hop::Stream,
+        }
+    }
+
     /// The one place that knows how a datagram leaves: where the `length` bytes behind [`HEADROOM`] in `buffer` go by
-    /// UDP and, with what they got around them, lie; `None` if a stream took them.
+    /// UDP and, with what they got around them, lie; `None` if a stream took them. `transaction` names an indication;
+    /// nobody answers it, so nobody compares that.
     pub(crate) fn carry(
         &self,
         to: SocketAddr,
         buffer: &mut [u8],
         length: usize,
+        transaction: impl FnOnce() -> Option<[u8; 12]>,
     ) -> Result<Option<(SocketAddr, Range<usize>)>, DropReason> {
         if self.carriers.is_empty() {
             return Ok(Some((to, HEADROOM..HEADROOM + length)));
@@ -86,9 +100,7 @@ impl Relays {
                 (*server, frame_channel(*number, buffer, length))
             }
             Some(RelayCarrier::Indication { server }) => {
-                let mut transaction = [0; 12];
-                // Nobody answers an indication, so nobody compares it.
-                getrandom::fill(&mut transaction).map_err(|_| DropReason::SendFailed)?;
+                let transaction = transaction().ok_or(DropReason::SendFailed)?;
                 (*server, frame_indication(to, transaction, buffer, length))
             }
             Some(RelayCarrier::Stream(stream)) => {
@@ -121,15 +133,16 @@ mod tests {
         let mut relays = Relays::default();
         let mut buffer = [0; HEADROOM + 8];
         let plain = |to| Ok(Some((to, HEADROOM..HEADROOM + 8)));
-        assert_eq!(relays.carry(address(9), &mut buffer, 8), plain(address(9)));
+        let named = || Some(*b"transaction!");
+        assert_eq!(relays.carry(address(9), &mut buffer, 8, named), plain(address(9)));
         relays.set(address(9), RelayCarrier::Indication { server: address(1) });
         relays.set(address(8), RelayCarrier::Stream(Arc::new(Full)));
-        assert_eq!(relays.carry(address(7), &mut buffer, 8), plain(address(7)));
-        assert_eq!(relays.carry(address(9), &mut buffer, 8), Ok(Some((address(1), 12..HEADROOM + 8))));
-        assert_eq!(relays.carry(address(8), &mut buffer, 8), Err(DropReason::RelayBusy));
+        assert_eq!(relays.carry(address(7), &mut buffer, 8, named), plain(address(7)));
+        assert_eq!(relays.carry(address(9), &mut buffer, 8, named), Ok(Some((address(1), 12..HEADROOM + 8))));
+        assert_eq!(relays.carry(address(8), &mut buffer, 8, named), Err(DropReason::RelayBusy));
         relays.set(address(9), RelayCarrier::Channel { server: address(1), number: 0x4001 });
         assert_eq!(
-            relays.carry(address(9), &mut buffer, 8),
+            relays.carry(address(9), &mut buffer, 8, named),
             Ok(Some((address(1), HEADROOM - 4..HEADROOM + 8)))
         );
     }

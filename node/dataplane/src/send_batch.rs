@@ -29,6 +29,8 @@ pub(crate) struct SendBatch {
     queued: Vec<Queued>,
     /// Where ESP without UDP goes.
     raw: RawSockets,
+    /// Names of indications to relays, which guard nothing: only the relay that sends no answer sees them.
+    transactions: fastrand::Rng,
 }
 
 /// A datagram in its slot.
@@ -37,31 +39,43 @@ struct Queued {
     address: SockAddr,
     /// Where in the slot: a relay wants more around it.
     range: Range<usize>,
-    /// DSCP and ECN of the outer header.
-    traffic_class: u8,
+    form: OuterForm,
 }
 
-/// Through which socket, and there from which address.
+/// What the outer packet is to be like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OuterForm {
+    /// One of this node's addresses, or none for the one that leads there; of no meaning where a relay carries it. UDP
+    /// leaves from it only while the machine has it.
+    pub(crate) from: Option<IpAddr>,
+    /// DSCP and ECN.
+    pub(crate) traffic_class: u8,
+    /// Its way does not carry it whole: it may be cut into fragments.
+    pub(crate) in_fragments: bool,
+}
+
+/// Through which socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
-    Udp { from: Option<IpAddr> },
-    Raw { to: IpAddr, from: Option<IpAddr> },
+    Udp,
+    Raw { to: IpAddr },
 }
 
-impl Exit {
-    /// Whether both use one socket.
-    const fn joins(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Udp { .. }, Self::Udp { .. }) => true,
-            (Self::Raw { to: one, .. }, Self::Raw { to: other, .. }) => one.is_ipv4() == other.is_ipv4(),
-            (Self::Udp { .. }, Self::Raw { .. }) | (Self::Raw { .. }, Self::Udp { .. }) => false,
-        }
+impl Queued {
+    /// Whether one call can send both.
+    const fn joins(&self, other: &Self) -> bool {
+        let one_socket = match (self.exit, other.exit) {
+            (Exit::Udp, Exit::Udp) => true,
+            (Exit::Raw { to: one }, Exit::Raw { to: other }) => one.is_ipv4() == other.is_ipv4(),
+            (Exit::Udp, Exit::Raw { .. }) | (Exit::Raw { .. }, Exit::Udp) => false,
+        };
+        one_socket && self.form.in_fragments == other.form.in_fragments
     }
 }
 
 impl SendBatch {
     /// For inner packets of at most `max_packet` bytes.
-    pub(crate) fn new(max_packet: usize) -> Self {
+    pub(crate) fn new(max_packet: usize, transactions: fastrand::Rng) -> Self {
         let datagram = (max_packet + OVERHEAD.max(ESP_OVERHEAD)).max(MIN_BUFFER_LEN);
         let stride = HEADROOM + datagram + TAILROOM;
         Self {
@@ -69,6 +83,7 @@ impl SendBatch {
             stride,
             queued: Vec::with_capacity(BATCH + SPARE),
             raw: RawSockets::default(),
+            transactions,
         }
     }
 
@@ -99,27 +114,20 @@ impl SendBatch {
             if start != first {
                 self.storage.copy_within(first..first + length, start);
             }
-            self.commit_udp(length, destination, None, 0, ports);
+            self.commit_udp(length, destination, OuterForm::default(), ports);
         }
     }
 
-    /// Takes the datagram in [`Self::slot`], to be sent in UDP from the shared port, with DSCP and ECN for the outer
-    /// header; `from` as in [`Self::commit_raw`], of no meaning where a relay carries it.
-    pub(crate) fn commit_udp(
-        &mut self,
-        length: usize,
-        to: SocketAddr,
-        from: Option<IpAddr>,
-        traffic_class: u8,
-        ports: Ports<'_>,
-    ) {
+    /// Takes the datagram in [`Self::slot`], to be sent in UDP from the shared port.
+    pub(crate) fn commit_udp(&mut self, length: usize, to: SocketAddr, form: OuterForm, ports: Ports<'_>) {
         let start = self.queued.len() * self.stride;
         let slot = &mut self.storage[start..start + self.stride];
-        match ports.relays.carry(to, slot, length) {
+        let transactions = &mut self.transactions;
+        match ports.relays.carry(to, slot, length, || Some(std::array::from_fn(|_| transactions.u8(..)))) {
             Ok(Some((next, range))) => match ports.udp.address(next) {
                 Some(address) => {
-                    let exit = Exit::Udp { from: from.filter(|_| next == to) };
-                    self.queued.push(Queued { exit, address, range, traffic_class });
+                    let form = OuterForm { from: form.from.filter(|_| next == to), ..form };
+                    self.queued.push(Queued { exit: Exit::Udp, address, range, form });
                 }
                 None => ports.counters.dropped(DropReason::NoIpv6),
             },
@@ -128,11 +136,10 @@ impl SendBatch {
         }
     }
 
-    /// Takes the ESP packet in [`Self::slot`], to be sent as it is; `from` is one of this node's addresses, or none for
-    /// the one that leads there.
-    pub(crate) fn commit_raw(&mut self, length: usize, traffic_class: u8, to: IpAddr, from: Option<IpAddr>) {
-        let (exit, address) = (Exit::Raw { to, from }, RawSocket::address(to));
-        self.queued.push(Queued { exit, address, range: HEADROOM..HEADROOM + length, traffic_class });
+    /// Takes the ESP packet in [`Self::slot`], to be sent as it is.
+    pub(crate) fn commit_raw(&mut self, length: usize, to: IpAddr, form: OuterForm) {
+        let (exit, address) = (Exit::Raw { to }, RawSocket::address(to));
+        self.queued.push(Queued { exit, address, range: HEADROOM..HEADROOM + length, form });
     }
 
     /// Copies a datagram that was written elsewhere.
@@ -140,23 +147,21 @@ impl SendBatch {
         let slot = self.slot(ports);
         if let Some(slot) = slot.get_mut(..datagram.len()) {
             slot.copy_from_slice(datagram);
-            self.commit_udp(datagram.len(), destination, None, 0, ports);
+            self.commit_udp(datagram.len(), destination, OuterForm::default(), ports);
         }
     }
 
     /// Sends everything. What the system refuses is counted and skipped.
     pub(crate) fn flush(&mut self, ports: Ports<'_>) {
         let mut slots = &*self.storage;
-        for run in self.queued.chunk_by(|one, next| one.exit.joins(next.exit)) {
+        for run in self.queued.chunk_by(Queued::joins) {
             let (own, rest) = slots.split_at(run.len() * self.stride);
             slots = rest;
             let messages = run.iter().zip(own.chunks_exact(self.stride)).map(|(queued, slot)| Message {
                 to: &queued.address,
-                from: match queued.exit {
-                    Exit::Udp { from } | Exit::Raw { from, .. } => from,
-                },
+                from: queued.form.from,
                 datagram: &slot[queued.range.clone()],
-                traffic_class: queued.traffic_class,
+                traffic_class: queued.form.traffic_class,
             });
             let mut done = 0;
             while let Err(error) = self.send(run, &messages, &mut done, ports.udp) {
@@ -180,14 +185,16 @@ impl SendBatch {
         done: &mut usize,
         udp: &UdpPort,
     ) -> io::Result<()> {
-        match run.first().map(|queued| queued.exit) {
-            Some(Exit::Raw { to, .. }) if *done < run.len() => match self.raw.to(to) {
+        let Some(first) = run.first().filter(|_| *done < run.len()) else { return Ok(()) };
+        match (first.exit, first.form.in_fragments) {
+            (Exit::Udp, false) => udp.send(messages, done),
+            (Exit::Udp, true) => udp.send_in_fragments(messages, done),
+            (Exit::Raw { to }, in_fragments) => match self.raw.to(to) {
+                Some(socket) if in_fragments => socket.send_in_fragments(messages, done),
                 Some(socket) => socket.send(messages, done),
                 // Its last tunnel has gone meanwhile.
                 None => Err(io::ErrorKind::NotConnected.into()),
             },
-            Some(Exit::Raw { .. }) | None => Ok(()),
-            Some(Exit::Udp { .. }) => udp.send(messages, done),
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Status {
     pub datagrams: Vec<(&'static str, u64)>,
     /// Dropped packets by reason, under stable kebab-case names; every reason is listed.
     pub drops: Vec<(&'static str, u64)>,
+    /// Packets that were changed, or sent in pieces, so that they pass; under stable kebab-case names, all listed.
+    pub adjusted: Vec<(&'static str, u64)>,
     /// Peers in the order of their keys.
     pub peers: Vec<PeerStatus>,
 }
@@ -41,6 +43,8 @@ pub struct PeerStatus {
     pub endpoint: Option<SocketAddr>,
     /// Of a managed peer.
     pub path: Option<PeerPath>,
+    /// The longest inner packet that its way carries whole by the engine in use.
+    pub mtu: u16,
     /// Age of the present session.
     pub last_handshake: Option<Duration>,
     /// Since an agent was heard by each engine, to a tenth of a second.

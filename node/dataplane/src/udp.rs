@@ -4,10 +4,12 @@ use std::io::{self, IoSliceMut};
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt};
+use parking_lot::{Mutex, MutexGuard};
 use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -25,7 +27,12 @@ pub(crate) struct UdpPort {
     socket: UdpSocket,
     state: UdpSocketState,
     family: Family,
+    whole: Whole,
 }
+
+/// A socket shared by threads of which one may let its packets be cut into fragments for a moment: whoever holds this
+/// sends whole packets only.
+pub(crate) type Whole = Arc<Mutex<()>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
@@ -61,20 +68,26 @@ impl UdpPort {
         }
         sockets
             .into_iter()
-            .map(|socket| Self::new(socket, family))
+            .map(|socket| Self::new(socket, family, Whole::default()))
             .collect::<io::Result<_>>()
             .map_err(failed(port))
     }
 
-    fn new(socket: Socket, family: Family) -> io::Result<Self> {
+    fn new(socket: Socket, family: Family, whole: Whole) -> io::Result<Self> {
         enlarge_buffers(&socket)?;
+        // It forbids fragments, too.
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket: socket.into(), state, family })
+        Ok(Self { socket: socket.into(), state, family, whole })
     }
 
     /// A second handle to the same socket, for another thread.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        Self::new(self.socket.try_clone()?.into(), self.family)
+        Self::new(self.socket.try_clone()?.into(), self.family, Arc::clone(&self.whole))
+    }
+
+    /// To be held by a thread that sends through a second handle, while it does.
+    pub(crate) fn whole(&self) -> MutexGuard<'_, ()> {
+        self.whole.lock()
     }
 
     pub(crate) fn port(&self) -> io::Result<u16> {
@@ -118,6 +131,19 @@ impl UdpPort {
         }
         Ok(())
     }
+
+    /// As [`Self::send`], for packets that may be cut into fragments on their way.
+    pub(crate) fn send_in_fragments<'a>(
+        &self,
+        messages: &(impl Iterator<Item = Message<'a>> + Clone),
+        sent: &mut usize,
+    ) -> io::Result<()> {
+        let domain = match self.family {
+            Family::DualStack => Domain::IPV6,
+            Family::V4 => Domain::IPV4,
+        };
+        in_fragments(&self.whole, self.socket.as_fd(), domain, || self.send(messages, sent))
+    }
 }
 
 impl AsRawFd for UdpPort {
@@ -130,6 +156,20 @@ impl AsFd for UdpPort {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Allows fragments while `send` runs. That is four calls of the system each way, which a run of packets shares.
+pub(crate) fn in_fragments(
+    whole: &Mutex<()>,
+    socket: BorrowedFd<'_>,
+    domain: Domain,
+    send: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let _alone = whole.lock();
+    let allowed = sys::allow_fragments(socket, domain, true);
+    let result = allowed.and_then(|()| send());
+    sys::allow_fragments(socket, domain, false)?;
+    result
 }
 
 /// Sends the datagrams after the first `sent`, and counts there how many went; waits a little for room. An

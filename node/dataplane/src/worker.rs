@@ -51,6 +51,7 @@ pub(crate) struct Worker {
     /// It receives on raw sockets, each of which gets every packet, and what relays sent, which must stay in order.
     is_first: bool,
     raw: RawSockets,
+    transactions: fastrand::Rng,
     poll: Poll,
 }
 
@@ -70,14 +71,18 @@ impl Worker {
         if is_first {
             shared.relayed.wakes(Arc::clone(&waker));
         }
-        Ok((Self { shared, counters, tun, udp, is_first, raw: RawSockets::default(), poll }, waker))
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let transactions = fastrand::Rng::with_seed(u64::from_ne_bytes(seed));
+        let raw = RawSockets::default();
+        Ok((Self { shared, counters, tun, udp, is_first, raw, transactions, poll }, waker))
     }
 
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let mut outbound = Outbound::new(self.shared.mtu);
         let mut inbound = Inbound::new();
-        let mut sends = SendBatch::new(self.shared.mtu.into());
+        let mut sends = SendBatch::new(self.shared.mtu.into(), self.transactions.clone());
         let mut table = Cache::new(Arc::clone(&self.shared.table));
         let mut events = mio::Events::with_capacity(4);
         // The poll tells of each arrival once, so what was not drained is remembered here.
@@ -91,8 +96,13 @@ impl Worker {
                 sends.set_raw(self.raw.clone());
                 raw_ready = self.is_first;
             }
-            let ports =
-                Ports { tun: &self.tun, udp: &self.udp, relays: &table.relays, counters: &self.counters };
+            let ports = Ports {
+                tun: &self.tun,
+                udp: &self.udp,
+                relays: &table.relays,
+                counters: &self.counters,
+                mtu: self.shared.mtu,
+            };
             let news = &self.shared.events;
             if mem::take(&mut called) {
                 let released = mem::take(&mut *self.shared.released.lock());

@@ -135,6 +135,34 @@ fn what_is_sent_goes_by_the_engine_that_was_set_and_either_is_received() {
     assert!(!a.dataplane.set_engine(&a.key, Engine::Esp), "a stranger");
 }
 
+#[test]
+fn either_engine_keeps_to_what_the_path_of_the_peer_carries() {
+    let (a, b) = agents();
+    let managed = PeerConfig { endpoint: EndpointPolicy::Managed, ..known(1, &b) };
+    a.dataplane.set_peer(managed).unwrap();
+    let path = |mtu| PeerPath { remote: endpoint("192.0.2.2:4500"), mtu, relayed: false };
+    let mtu = || a.status_of(b.key).mtu;
+    assert!(a.dataplane.set_path(&b.key, path(1400)));
+    assert_eq!(mtu(), 1340);
+    a.dataplane.add_esp(tunnel(1, b.key, 1)).unwrap();
+    b.dataplane.add_esp(tunnel(2, a.key, 1)).unwrap();
+    a.dataplane.set_engine(&b.key, Engine::Esp);
+    // 28 of IP and UDP; 8 of header, 8 of IV, 16 of ICV, 2 of trailer; words of 4.
+    assert_eq!(mtu(), 1338);
+    a.namespace.must("ping -M do -s 1310 -c 1 -W 2 100.64.0.2");
+    let output = a.namespace.sh("ping -M do -s 1311 -c 1 -W 2 100.64.0.2");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("mtu = 1338"), "{output:?}");
+    // Narrow, and wide again: what was found of one path says nothing of the next.
+    assert!(a.dataplane.set_path(&b.key, path(1280)));
+    assert_eq!(mtu(), 1218);
+    a.namespace.must("ping -s 1232 -c 1 -W 2 fd00:64::2");
+    assert_eq!(a.adjusted("outer-fragmented"), 1, "IPv6 of 1,280 bytes always passes");
+    assert!(a.dataplane.set_path(&b.key, path(1500)));
+    assert_eq!(mtu(), 1420, "that of the device");
+    a.dataplane.set_engine(&b.key, Engine::WireGuard);
+    assert_eq!(mtu(), 1420);
+}
+
 /// Of a stream of 10,000 a second.
 const COUNT: u32 = 20_000;
 

@@ -101,7 +101,8 @@ fn channels_and_indications_carry_both_ways_and_all_above_sees_the_relayed_addre
     carry(&b, RELAYED[0], RelayCarrier::Indication { server });
     a.namespace.must("ping -c 3 -i 0.1 -W 2 100.64.0.2");
     b.namespace.must("ping -c 3 -i 0.1 -s 1300 -W 2 fd00:64::1");
-    assert_eq!(a.status_of(b.key).endpoint, Some(endpoint(RELAYED[1])));
+    let status = a.status_of(b.key);
+    assert_eq!((status.endpoint, status.mtu), (Some(endpoint(RELAYED[1])), 1389), "of Ethernet's 1500");
     assert!(!a.events.lock().unwrap().iter().any(|event| matches!(event, Event::Heard { .. })));
     let seen = relay.seen.lock().unwrap().clone();
     assert!(seen.contains(&0x40) && seen.contains(&0), "{seen:02x?}");
@@ -142,6 +143,32 @@ fn channel_data_of_strangers_and_nested_or_cut_is_dropped_and_counted() {
     send(&channel(number, &STUN));
     let stun = Event::Stun { from: endpoint(RELAYED[0]), datagram: STUN.to_vec() };
     until("what came by the channel", || *b.events.lock().unwrap() == [stun.clone()]);
+}
+
+#[test]
+fn a_relayed_way_carries_1280_bytes_inside_and_over_a_narrow_link_in_fragments() {
+    let (a, b) = relayed();
+    let _relay = Relay::start(&b);
+    let server = endpoint(SERVER);
+    for (node, peer, remote) in [(&a, b.key, RELAYED[1]), (&b, a.key, RELAYED[0])] {
+        carry(node, remote, RelayCarrier::Channel { server, number: CHANNEL });
+        node.dataplane.set_path(&peer, PeerPath { remote: endpoint(remote), mtu: 1280, relayed: true });
+        assert_eq!(node.status_of(peer).mtu, 1280);
+    }
+    a.namespace.must("ping -M do -s 1252 -c 1 -W 2 100.64.0.2");
+    let output = a.namespace.sh("ping -M do -s 1253 -c 1 -W 2 100.64.0.2");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("mtu = 1280"), "{output:?}");
+    assert_eq!((a.adjusted("outer-fragmented"), b.adjusted("outer-fragmented")), (0, 0));
+
+    for node in [&a, &b] {
+        node.namespace.must("ip link set veth0 mtu 1280");
+    }
+    until("the narrower way", || {
+        a.pings("100.64.0.2");
+        a.status_of(b.key).mtu == 1280 - 20 - 8 - 51 - 32
+    });
+    a.namespace.must("ping -s 1232 -c 1 -W 2 fd00:64::2");
+    assert_eq!(a.adjusted("outer-fragmented"), 1);
 }
 
 struct Pipe(SyncSender<Vec<u8>>);

@@ -8,8 +8,10 @@ mod checksum;
 mod fragment;
 mod icmp;
 mod ip;
+mod mss;
 
 pub use checksum::{Checksum, pseudo_header};
 pub use fragment::Fragments;
 pub use icmp::{IcmpError, MAX_ERROR_LEN, write_error};
 pub use ip::{IpPacket, Malformed, protocol};
+pub use mss::{clamp_mss, is_syn};

@@ -15,8 +15,12 @@ impl Control {
         let table = self.shared.table.load();
         let Some(slot) = table.by_key(key).filter(|slot| slot.set_path(path)) else { return false };
         if let Some(path) = path {
-            table.esp.lead_bound(slot.index, path.remote, Instant::now());
+            let now = Instant::now();
+            table.esp.lead_bound(slot.index, path, table.relays.hop(path.remote), now);
+            let bound = table.esp.tunnels().iter().filter(|tunnel| tunnel.peer == Some(slot.index));
+            bound.for_each(|tunnel| self.measure_esp(tunnel, &table.relays, now));
         }
+        self.measure(slot, &table.relays);
         true
     }
 

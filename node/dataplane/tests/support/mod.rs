@@ -86,6 +86,10 @@ impl Node {
         self.dataplane.status().drops.iter().find(|(name, _)| *name == reason).unwrap().1
     }
 
+    pub fn adjusted(&self, how: &str) -> u64 {
+        self.dataplane.status().adjusted.iter().find(|(name, _)| *name == how).unwrap().1
+    }
+
     /// How others know this node: its inner addresses, reached at these endpoints.
     pub fn as_peer(&self, endpoints: &[&str]) -> PeerConfig {
         let number = self.number;
