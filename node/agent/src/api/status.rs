@@ -54,6 +54,9 @@ pub struct Status {
     pub datagrams: BTreeMap<String, u64>,
     /// Dropped packets by reason.
     pub drops: BTreeMap<String, u64>,
+    /// Packets that were changed, or sent in pieces, so that they pass where the path is narrow.
+    #[serde(default)]
+    pub adjusted: BTreeMap<String, u64>,
     /// Threads of the data plane.
     pub workers: usize,
     /// Resident memory of the daemon.
@@ -121,6 +124,9 @@ pub struct PeerStatus {
     /// The way that they take; `null` while none is known.
     #[serde(default)]
     pub path: Option<PathStatus>,
+    /// The longest packet that goes to it whole, in bytes; `null` while the tunnels are down.
+    #[serde(default)]
+    pub mtu: Option<u16>,
     pub state: PeerActivity,
     pub last_handshake_age_s: Option<u64>,
     pub rx_bytes: u64,

@@ -313,11 +313,13 @@ JSON (--json); fields may be added, none is ever renamed:
   preference    auto | wireguard | esp: what `up --prefer` asked for
   peers         [{ id, name, kind (agent | unmanaged), addresses, allowed_ips,
                    protocol (wireguard | esp), reasons [{ code, text }], problem (or null), endpoint,
+                   mtu (longest packet that goes to it whole, or null),
                    state (active | connecting | idle), last_handshake_age_s,
                    rx_bytes, tx_bytes, rx_packets, tx_packets }]
                   a reason's code: default | prefers-esp | prefers-wireguard | no-esp | unmanaged-peer
   datagrams     { kind: received } since the tunnels came up
   drops         { reason: dropped packets }
+  adjusted      { how: packets made to fit a narrow path }: inner-fragmented | outer-fragmented | mss-clamped
   workers       threads that carry traffic
   memory_kib    resident memory of the daemon, or null";
 

@@ -79,14 +79,17 @@ fn page(status: &Status, now: u64) -> String {
         text.push('\n');
         text.push_str(&peers(status));
     }
-    let dropped: Vec<String> = status
-        .drops
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(reason, count)| format!("{count} {reason}"))
-        .collect();
-    if !dropped.is_empty() {
-        writeln!(text, "\nDropped packets: {}", dropped.join(", ")).expect("writing to a string cannot fail");
+    for (heading, counts) in
+        [("Made to fit a narrow path", &status.adjusted), ("Dropped packets", &status.drops)]
+    {
+        let counted: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        if !counted.is_empty() {
+            writeln!(text, "\n{heading}: {}", counted.join(", ")).expect("writing to a string cannot fail");
+        }
     }
     text
 }
@@ -220,7 +223,8 @@ mod tests {
                 "rx_packets": 2, "tx_packets": 1, "problem": null,
                 "reasons": [{ "code": "default", "text": "WireGuard is the default between agents" }]
             }],
-            "datagrams": { "wireguard": 9 }, "drops": { "source": 3, "replay": 0 }, "workers": 2, "memory_kib": 9000
+            "datagrams": { "wireguard": 9 }, "drops": { "source": 3, "replay": 0 },
+            "adjusted": { "mss-clamped": 4, "outer-fragmented": 0 }, "workers": 2, "memory_kib": 9000
         }))
         .unwrap()
     }
@@ -238,7 +242,8 @@ mod tests {
             "2 min ago",
             "2.0 KiB",
             "12 B",
-            "3 source",
+            "Dropped packets: 3 source\n",
+            "Made to fit a narrow path: 4 mss-clamped\n",
         ] {
             assert!(page.contains(part), "no {part:?} in\n{page}");
         }

@@ -24,8 +24,8 @@ impl Agent {
         let map = self.stored.map.as_ref();
         let plane = self.plane.as_ref();
         let counters = plane.map(|plane| plane.dataplane.status());
-        let (datagrams, drops, tunnels) = match counters {
-            Some(counters) => (counters.datagrams, counters.drops, by_key(counters.peers)),
+        let (datagrams, drops, adjusted, tunnels) = match counters {
+            Some(counters) => (counters.datagrams, counters.drops, counters.adjusted, by_key(counters.peers)),
             None => Default::default(),
         };
         let nodes = self.node_tunnels(Instant::now());
@@ -56,6 +56,7 @@ impl Agent {
             }),
             datagrams: named(datagrams),
             drops: named(drops),
+            adjusted: named(adjusted),
             workers: self.workers(),
             memory_kib: resident_kib(),
             pid: std::process::id(),
@@ -93,12 +94,14 @@ impl Agent {
 
     fn peer_status_of(&self, peer: &Peer, tunnels: &Tunnels, nodes: &[NodeTunnel]) -> PeerStatus {
         let status = peer_status(peer, carrier_of(tunnels, nodes, peer, self.changes.sending(peer.id)));
-        let chosen = tunnels.get(&PublicKey(peer.wireguard_key.0)).and_then(|tunnel| tunnel.path);
+        let tunnel = tunnels.get(&PublicKey(peer.wireguard_key.0));
+        let chosen = tunnel.and_then(|tunnel| tunnel.path);
         let endpoint = chosen.map(|path| path.remote).or(status.endpoint);
         PeerStatus {
             problem: self.changes.problem(peer.id).or(status.problem),
             path: endpoint.map(|endpoint| self.path_status(peer, endpoint, chosen)),
             endpoint,
+            mtu: tunnel.map(|tunnel| tunnel.mtu),
             ..status
         }
     }
@@ -245,6 +248,7 @@ fn peer_status(peer: &Peer, carrier: Carrier<'_>) -> PeerStatus {
         problem,
         endpoint: carrier.endpoint(),
         path: None,
+        mtu: None,
         state: carrier.activity(),
         last_handshake_age_s: carrier.handshake().map(|age| age.as_secs()),
         rx_bytes: traffic.rx_bytes,
