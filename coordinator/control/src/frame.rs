@@ -12,6 +12,10 @@ use crate::message::Message;
 /// Largest frame from a node: reports with some hundred endpoints and a thousand tunnels.
 pub const MAX_NODE_FRAME: usize = 1024 * 1024;
 
+/// Largest frame from a node that has not been greeted: `Hello` and `Enrol` take some hundred bytes, and anybody may
+/// send it.
+pub const MAX_GREETING_FRAME: usize = 64 * 1024;
+
 /// Largest frame from a coordinator: a snapshot of about 50,000 peers.
 pub const MAX_COORDINATOR_FRAME: usize = 16 * 1024 * 1024;
 
@@ -67,11 +71,16 @@ impl FrameReader {
 
     /// The next whole message, or `None` when more bytes are needed.
     pub fn next_message<M: Message>(&mut self) -> Result<Option<M>, FrameError> {
+        self.next_message_within(M::MAX_FRAME)
+    }
+
+    /// The same where frames over `limit` bytes are refused.
+    pub fn next_message_within<M: Message>(&mut self, limit: usize) -> Result<Option<M>, FrameError> {
         let rest = self.buffer.get(self.consumed..).unwrap_or_default();
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
-        if length > M::MAX_FRAME {
-            return Err(FrameError::TooLong { length, limit: M::MAX_FRAME });
+        if length > limit {
+            return Err(FrameError::TooLong { length, limit });
         }
         let Some(frame) = rest.get(..length) else { return Ok(None) };
         let message = decode(frame)?;

@@ -30,7 +30,9 @@ mod token;
 mod tunnel;
 
 pub use choice::{FEATURE_AES, FEATURE_COMPLIANCE, FEATURE_ESP, Preference, Protocol, Reason, ReasonCode};
-pub use frame::{FrameError, FrameReader, MAX_COORDINATOR_FRAME, MAX_NODE_FRAME, decode, encode};
+pub use frame::{
+    FrameError, FrameReader, MAX_COORDINATOR_FRAME, MAX_GREETING_FRAME, MAX_NODE_FRAME, decode, encode,
+};
 pub use identifier::{Generation, NodeId, Revision};
 pub use key::{Fingerprint, IdentityKey, IdentityKeyPair, KeyError, WireguardKey};
 pub use map::{

@@ -24,7 +24,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 pub(super) struct TcpDoor {
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    /// One for each that has not said who it is.
+    /// One for each that has not been greeted.
     unproven: Arc<Semaphore>,
 }
 
@@ -33,7 +33,7 @@ impl TcpDoor {
         Self { listener, acceptor, unproven: Arc::new(Semaphore::new(UNPROVEN_HANDSHAKES)) }
     }
 
-    /// The next that connects; it is hung up on while too many have not said who they are. May be dropped and called
+    /// The next that connects; it is hung up on while too many have not been greeted. May be dropped and called
     /// again: it only waits.
     pub(super) async fn accept(&self) -> io::Result<Option<Arrival>> {
         let (tcp, remote) = self.listener.accept().await?;
@@ -61,8 +61,11 @@ impl Arrival {
         }
     }
 
-    /// The handshake: who it is, and the stream to it.
-    pub(super) async fn open(self) -> Result<(IdentityKey, Stream), ConnectionError> {
+    /// The handshake: who it is, and the stream to it. By TCP with a permit to be held until it is greeted: anybody
+    /// can make a key and end a handshake.
+    pub(super) async fn open(
+        self,
+    ) -> Result<(IdentityKey, Stream, Option<OwnedSemaphorePermit>), ConnectionError> {
         match self {
             Self::Quic(incoming) => {
                 let connection = (*incoming).await?;
@@ -72,15 +75,52 @@ impl Arrival {
                     .and_then(|certificates| peer_identity(&certificates))
                     .ok_or(ConnectionError::NoIdentity)?;
                 let (outgoing, incoming) = connection.accept_bi().await?;
-                Ok((identity, Stream::quic(connection, outgoing, incoming)))
+                Ok((identity, Stream::quic(connection, outgoing, incoming), None))
             }
             Self::Tls { tcp, acceptor, unproven, .. } => {
                 let tls = acceptor.accept(tcp).await.map_err(ConnectionError::Tls)?;
                 let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
                 let identity = peer_identity(certificates).ok_or(ConnectionError::NoIdentity)?;
-                drop(unproven);
-                Ok((identity, Stream::tls(tls)))
+                Ok((identity, Stream::tls(tls), Some(unproven)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::ServerName;
+    use tokio_rustls::TlsConnector;
+    use twinmesh_control::{IdentityKeyPair, PinnedCoordinator, client_config, server_config};
+
+    use super::*;
+
+    /// A node that ends its handshake and then says nothing.
+    async fn silent(
+        address: SocketAddr,
+        hub: &IdentityKeyPair,
+    ) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let node = IdentityKeyPair::generate().unwrap();
+        let config = client_config(&node, PinnedCoordinator::new(hub.public().fingerprint())).unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("coordinator").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_has_shown_a_key_keeps_its_place_among_the_strangers_until_it_is_greeted() {
+        let hub = IdentityKeyPair::generate().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(&hub).unwrap()));
+        let door = TcpDoor { listener, acceptor, unproven: Arc::new(Semaphore::new(1)) };
+
+        let open = async { door.accept().await.unwrap().unwrap().open().await.unwrap() };
+        let (_first, (_, _stream, place)) = tokio::join!(silent(address, &hub), open);
+        let _second = TcpStream::connect(address).await.unwrap();
+        assert!(door.accept().await.unwrap().is_none(), "a second stranger is let in");
+        drop(place);
+        let _third = TcpStream::connect(address).await.unwrap();
+        assert!(door.accept().await.unwrap().is_some());
     }
 }

@@ -64,15 +64,15 @@ impl ConnectionError {
 pub(super) async fn serve(arrival: Arrival, greetings: Greetings) -> Result<(), ConnectionError> {
     let remote = arrival.remote();
     let greeting = async {
-        let (identity, mut stream) = arrival.open().await?;
+        let (identity, mut stream, unproven) = arrival.open().await?;
         let first = match stream.receive().await {
             Ok(Some(first)) => first,
             Ok(None) => return Err(ConnectionError::Finished),
             Err(error) => return Err(stream.blame(error).await),
         };
-        Ok((identity, stream, first))
+        Ok((identity, stream, first, unproven))
     };
-    let (identity, mut stream, first) =
+    let (identity, mut stream, first, unproven) =
         timeout(GREETING_TIMEOUT, greeting).await.map_err(|_| ConnectionError::Silent)??;
 
     let greeted = match first {
@@ -97,6 +97,8 @@ pub(super) async fn serve(arrival: Arrival, greetings: Greetings) -> Result<(), 
         }
     };
 
+    drop(unproven);
+    stream.greeted();
     tracing::debug!(node = %id, %remote, "a node is connected");
     let presence = Present::new(&greetings.mesh, id);
     let welcome = Welcome {

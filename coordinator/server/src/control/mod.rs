@@ -111,7 +111,7 @@ impl ControlServer {
                 },
                 arrival = knock(self.door.as_ref(), door_opens) => match arrival {
                     Ok(Some(arrival)) => self.attend(arrival, &mut connections),
-                    Ok(None) => tracing::debug!("too many TCP connections have not said who they are"),
+                    Ok(None) => tracing::debug!("too many TCP connections have not been greeted"),
                     Err(error) => {
                         tracing::warn!(%error, "a TCP connection was not accepted");
                         // Such as too many open files: nothing is won by asking again at once.

@@ -7,7 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
-use twinmesh_control::{CoordinatorMessage, FrameReader, NodeMessage, RefusalCode, encode};
+use twinmesh_control::{
+    CoordinatorMessage, FrameReader, MAX_GREETING_FRAME, MAX_NODE_FRAME, NodeMessage, RefusalCode, encode,
+};
 
 use super::connection::ConnectionError;
 use super::greeting::refusal;
@@ -24,6 +26,8 @@ const CHUNK: usize = 4096;
 pub(super) struct Stream {
     carriage: Carriage,
     frames: FrameReader,
+    /// The longest that is read.
+    longest: usize,
 }
 
 enum Carriage {
@@ -34,18 +38,27 @@ enum Carriage {
 impl Stream {
     pub(super) fn quic(connection: quinn::Connection, outgoing: SendStream, incoming: RecvStream) -> Self {
         let carriage = Carriage::Quic { connection, outgoing, incoming };
-        Self { carriage, frames: FrameReader::default() }
+        Self::new(carriage)
     }
 
     pub(super) fn tls(tls: TlsStream<TcpStream>) -> Self {
         let carriage = Carriage::Tls { tls: Box::new(tls), chunk: vec![0; CHUNK] };
-        Self { carriage, frames: FrameReader::default() }
+        Self::new(carriage)
+    }
+
+    fn new(carriage: Carriage) -> Self {
+        Self { carriage, frames: FrameReader::default(), longest: MAX_GREETING_FRAME }
+    }
+
+    /// The node is one of ours: it may say more from now on.
+    pub(super) fn greeted(&mut self) {
+        self.longest = MAX_NODE_FRAME;
     }
 
     /// The next message; `None` at the stream's end. May be dropped and called again: what was read stays.
     pub(super) async fn receive(&mut self) -> Result<Option<NodeMessage>, ConnectionError> {
         loop {
-            if let Some(message) = self.frames.next_message()? {
+            if let Some(message) = self.frames.next_message_within(self.longest)? {
                 return Ok(Some(message));
             }
             let ended = match &mut self.carriage {

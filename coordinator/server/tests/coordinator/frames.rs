@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use twinmesh_control::{
-    Ack, CoordinatorMessage, FrameError, MAX_NODE_FRAME, NodeMessage, RefusalCode, Revision, encode,
+    Ack, CoordinatorMessage, FrameError, MAX_GREETING_FRAME, MAX_NODE_FRAME, NodeMessage, RefusalCode,
+    Revision, encode,
 };
 
 use crate::support::{Hub, Node, Session};
@@ -54,10 +55,15 @@ async fn malformed_frames_end_the_connection_that_sent_them_and_no_other() {
 async fn a_frame_over_the_limit_is_refused_before_it_arrives() {
     let hub = Hub::start().await;
     let (bad, _) = hub.joined("bad").await;
-    let mut session = bad.connect().await;
-    let length = MAX_NODE_FRAME + 1;
-    session.say_bytes(&u32::try_from(length).unwrap().to_be_bytes()).await;
-    assert_eq!(blamed(session).await, FrameError::TooLong { length, limit: MAX_NODE_FRAME }.to_string());
+    // Of a stranger less is read.
+    let stranger = bad.connect().await;
+    let mut node = bad.back(None).await;
+    node.snapshot().await;
+    for (mut session, limit) in [(stranger, MAX_GREETING_FRAME), (node, MAX_NODE_FRAME)] {
+        let length = limit + 1;
+        session.say_bytes(&u32::try_from(length).unwrap().to_be_bytes()).await;
+        assert_eq!(blamed(session).await, FrameError::TooLong { length, limit }.to_string());
+    }
 }
 
 #[tokio::test]
