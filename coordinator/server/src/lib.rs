@@ -19,6 +19,7 @@ mod endpoints;
 pub mod http;
 pub mod mesh;
 mod name;
+mod nat;
 pub mod network;
 mod password;
 pub mod relay;

@@ -6,20 +6,21 @@ mod failures;
 mod peering;
 mod policy;
 mod presence;
+mod reach;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Mutex, watch};
-use twinmesh_control::{Endpoint, NodeId, Revision};
+use twinmesh_control::{NodeId, Revision};
 
 pub use arrival::HelloError;
 pub use policy::SetPolicyError;
 pub use presence::Presence;
 
 use crate::clock::now;
-use crate::endpoints::usable;
 use crate::network::{NetworkState, Update};
 use crate::store::{AddPeerError, NetworkRecord, NewPeer, NodeRecord, Store, StoreError};
 
@@ -34,6 +35,8 @@ struct Inner {
     changing: Mutex<()>,
     state: RwLock<NetworkState>,
     presence: RwLock<HashMap<NodeId, Presence>>,
+    /// The addresses of the relays that nodes are told of.
+    relays: OnceLock<BTreeSet<IpAddr>>,
     revision: watch::Sender<Revision>,
 }
 
@@ -49,6 +52,7 @@ impl Mesh {
             changing: Mutex::new(()),
             state: RwLock::new(state),
             presence: RwLock::default(),
+            relays: OnceLock::new(),
             revision,
         })))
     }
@@ -80,26 +84,6 @@ impl Mesh {
     /// What to tell a node; see [`NetworkState::update`].
     pub fn update(&self, id: NodeId, have: Option<Revision>) -> Option<Update> {
         self.state().update(id, have)
-    }
-
-    /// A node says where it can be reached.
-    pub async fn report_endpoints(&self, id: NodeId, endpoints: Vec<Endpoint>) -> Result<(), StoreError> {
-        let endpoints = usable(endpoints);
-        let as_before = |node: &NodeRecord| node.endpoints == endpoints;
-        if self.state().node(id).is_none_or(as_before) {
-            return Ok(());
-        }
-        let mesh = self.clone();
-        to_the_end(async move { mesh.report_endpoints_now(id, endpoints).await }).await
-    }
-
-    async fn report_endpoints_now(&self, id: NodeId, endpoints: Vec<Endpoint>) -> Result<(), StoreError> {
-        let _changing = self.0.changing.lock().await;
-        if let Some(revision) = self.0.store.store_endpoints(id, &endpoints).await? {
-            tracing::debug!(node = %id, ?endpoints, "a node can be reached elsewhere");
-            self.change(id, revision, |record| record.endpoints = endpoints);
-        }
-        Ok(())
     }
 
     /// Removes a node: its peers forget it, and it is told so. False if it was gone already.

@@ -1,7 +1,10 @@
-//! Names of nodes and tags.
+//! Names of nodes and tags, and words that nodes say.
 
 /// A DNS label has at most 63 bytes (RFC 1035 §2.3.4).
 pub(crate) const MAX_LABEL: usize = 63;
+
+/// Bytes of a word that this version does not know.
+const MAX_WORD: usize = 32;
 
 /// Why a name cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +19,12 @@ pub(crate) fn check_label(name: &str) -> Result<String, NameError> {
         return Err(NameError(name.chars().take(MAX_LABEL + 1).collect()));
     }
     Ok(name.to_ascii_lowercase())
+}
+
+/// Whether a word of a node's, maybe one of a later version, may be stored and written to a terminal.
+pub(crate) fn is_word(word: &str) -> bool {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    plain && !word.is_empty() && word.len() <= MAX_WORD
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ impl Coordinator {
         let relay = settings.relay.as_ref().map(|at| start_relay(at, &mesh, &secret)).transpose()?;
         let grants =
             RelayGrants::new(secret, relay.as_ref(), &settings.other_relays).map_err(RelayError::from)?;
+        mesh.announce_relays(grants.addresses());
         let greetings = Greetings {
             mesh: mesh.clone(),
             stun_port: stun.local_addr().port(),

@@ -2,14 +2,14 @@
 
 use twinmesh_control::{FailedProtocol, FailureCode, NodeId, Protocol, TunnelReport};
 
+use crate::name::is_word;
+
 /// A protocol that fails for the first time is avoided for so long, in seconds, and for twice as long after each further
 /// time: what fails now and then does not change the protocol now and then.
 const FIRST: i64 = 10 * 60;
 const LONGEST: i64 = 24 * 60 * 60;
 /// How long after it may be used again a failure counts as one of several.
 const MEMORY: i64 = 24 * 60 * 60;
-/// Bytes of a code that this version does not know.
-const MAX_CODE: usize = 32;
 
 /// A protocol that failed between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +86,9 @@ pub fn counted(
     if tunnel.protocol != works || other_failed {
         return None;
     }
-    let said = tunnel
-        .failed
-        .iter()
-        .find(|said| said.protocol == *protocol && said.generation == generation && is_plain(&said.code))?;
+    let said = tunnel.failed.iter().find(|said| {
+        said.protocol == *protocol && said.generation == generation && is_word(said.code.as_str())
+    })?;
     let before = known.iter().find(|failure| failure.protocol == *protocol);
     let is_new = before.is_none_or(|before| !before.is_avoided);
     is_new.then(|| Failure::new(said, reporter, before, now))
@@ -102,10 +101,4 @@ pub(super) fn other(protocol: &Protocol) -> Option<Protocol> {
         Protocol::Esp => Some(Protocol::Wireguard),
         Protocol::None | Protocol::Other(_) => None,
     }
-}
-
-/// A word that may be stored and shown.
-fn is_plain(code: &FailureCode) -> bool {
-    let word = code.as_str();
-    word.len() <= MAX_CODE && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

@@ -26,6 +26,7 @@ Examples:
   twinmesh-coordinator serve --advertise hub.example.net
   twinmesh-coordinator token create
   twinmesh-coordinator node list
+  twinmesh-coordinator explain alpha beta
   twinmesh-coordinator policy set --pair alpha,beta --protocol esp
   twinmesh-coordinator peer add phone --generate --with alpha,beta > phone.conf
 
@@ -52,6 +53,7 @@ pub(super) enum Command {
     /// Peers that speak only WireGuard: add, configure, remove
     #[command(subcommand)]
     Peer(PeerCommand),
+    Explain(ExplainArguments),
     /// Which protocol carries what: show, change
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -324,6 +326,23 @@ Examples:
         #[command(flatten)]
         server: Server,
     },
+}
+
+/// Say what carries the traffic of two nodes, which way, and why
+///
+/// The protocol that is chosen for the pair and the reasons, protocols that failed and until when they are avoided, and
+/// of each end the path, the NAT and what fails, as it last reported.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// Name or id of a node
+    pub(super) one: String,
+    /// Name or id of another node
+    pub(super) other: String,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
 }
 
 #[derive(Debug, Subcommand)]

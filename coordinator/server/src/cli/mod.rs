@@ -2,6 +2,7 @@
 
 mod arguments;
 mod client;
+mod explain;
 mod node;
 mod output;
 mod peer;
@@ -71,6 +72,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Token(command) => wait_for(token::run(command)),
         Command::Node(command) => wait_for(node::run(command)),
         Command::Peer(command) => wait_for(peer::run(command)),
+        Command::Explain(arguments) => wait_for(explain::run(arguments)),
         Command::Policy(command) => wait_for(policy::run(command)),
         Command::Openapi => output::json(&crate::http::openapi_document()),
         Command::Completions { shell } => {

@@ -2,6 +2,7 @@
 
 use super::arguments::NodeCommand;
 use super::client::{Client, segment};
+use super::explain::path as path_of;
 use super::output::{list, or_dash};
 use super::{CommandError, output};
 use crate::http::{NatView, NodeList, NodeTags, NodeView};
@@ -25,13 +26,26 @@ pub(super) async fn run(command: NodeCommand) -> Result<(), CommandError> {
                         or_dash(ipv4),
                         connection(node),
                         or_dash(node.endpoints.first().map(|endpoint| endpoint.address)),
+                        or_dash(node.nat_ipv4.as_ref().or(node.nat_ipv6.as_ref()).map(|nat| &nat.class)),
+                        paths(node),
                         or_dash(node.version.clone()),
                         list(&node.tags),
                     ]
                 })
                 .collect();
             output::table(
-                &["ID", "NAME", "KIND", "ADDRESS", "CONNECTED", "ENDPOINT", "VERSION", "TAGS"],
+                &[
+                    "ID",
+                    "NAME",
+                    "KIND",
+                    "ADDRESS",
+                    "CONNECTED",
+                    "ENDPOINT",
+                    "NAT",
+                    "PATHS",
+                    "VERSION",
+                    "TAGS",
+                ],
                 &rows,
             )
         }
@@ -64,10 +78,26 @@ fn connection(node: &NodeView) -> String {
     }
 }
 
-fn nat(nat: &NatView) -> String {
+pub(super) fn nat(nat: &NatView) -> String {
     match &nat.filtering {
         Some(filtering) => format!("{}, lets in {filtering}", nat.class),
         None => nat.class.clone(),
+    }
+}
+
+fn refused(endpoints: String, count: usize) -> String {
+    if count == 0 { endpoints } else { format!("{endpoints}; {count} more refused") }
+}
+
+/// How many of its tunnels go which way.
+fn paths(node: &NodeView) -> String {
+    let known: Vec<_> = node.tunnels.iter().filter_map(|tunnel| tunnel.path.as_ref()).collect();
+    let relayed = known.iter().filter(|path| path.relayed).count();
+    match (known.len() - relayed, relayed) {
+        (0, 0) => "-".to_owned(),
+        (direct, 0) => format!("{direct} direct"),
+        (0, relayed) => format!("{relayed} relayed"),
+        (direct, relayed) => format!("{direct} direct, {relayed} relayed"),
     }
 }
 
@@ -82,7 +112,7 @@ fn show(node: &NodeView) -> Result<(), CommandError> {
         ("addresses", list(&node.addresses)),
         ("allowed IPs", list(&node.allowed_ips)),
         ("WireGuard key", node.wireguard_key.to_string()),
-        ("endpoints", list(&endpoints)),
+        ("endpoints", refused(list(&endpoints), node.refused_endpoints)),
         ("tags", list(&node.tags)),
         ("version", or_dash(node.version.clone())),
         ("prefers", or_dash(node.preference.clone())),
@@ -97,5 +127,19 @@ fn show(node: &NodeView) -> Result<(), CommandError> {
         ),
         ("joined", node.created_at.to_string()),
     ];
-    output::text(&rows.iter().map(|(name, value)| format!("{name:<15}{value}\n")).collect::<String>())
+    output::text(&rows.iter().map(|(name, value)| format!("{name:<15}{value}\n")).collect::<String>())?;
+    if node.tunnels.is_empty() {
+        return Ok(());
+    }
+    output::text("\n")?;
+    let tunnels: Vec<_> = node
+        .tunnels
+        .iter()
+        .map(|tunnel| {
+            let peer = tunnel.peer_name.clone().unwrap_or_else(|| tunnel.peer.to_string());
+            let failing: Vec<_> = tunnel.failed.iter().map(|failed| &failed.protocol).collect();
+            vec![peer, tunnel.protocol.clone(), or_dash(tunnel.path.as_ref().map(path_of)), list(&failing)]
+        })
+        .collect();
+    output::table(&["TUNNEL TO", "PROTOCOL", "PATH", "FAILING"], &tunnels)
 }

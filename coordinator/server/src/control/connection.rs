@@ -6,22 +6,23 @@ use std::time::Duration;
 use quinn::{ReadError, WriteError};
 use tokio::time::{Instant, sleep_until, timeout};
 use twinmesh_control::{
-    CoordinatorMessage, Endpoint, FrameError, NodeId, NodeMessage, RefusalCode, Report, Revision, Revoked,
-    Welcome,
+    CoordinatorMessage, FrameError, NodeId, NodeMessage, RefusalCode, Report, Revision, Revoked, Welcome,
 };
 
 use super::arrival::Arrival;
 use super::greeting::{admit, greet, refusal, unavailable};
+use super::pace::Pace;
 use super::relays::RENEWAL;
 use super::stream::Stream;
 use super::{GREETING_TIMEOUT, Greetings};
 use crate::clock::now;
 use crate::mesh::Mesh;
 use crate::network::Update;
+use crate::store::Reach;
 
 /// Changes that come this close together go to a node as one delta.
 const GATHER: Duration = Duration::from_millis(25);
-/// How long after a failure to try again to store where a node can be reached: it says so once only.
+/// How long after a failure to try again to store where a node can be reached.
 const STORE_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a connection ended. All of it is the node's affair or the network's.
@@ -155,7 +156,8 @@ async fn converse(
     let mut told = Instant::now();
     // The first update is due now.
     let mut due = Some(told);
-    let mut unstored = Unstored::default();
+    let mut pace = Pace::default();
+    let mut held: Option<Held> = None;
     let mut renewal = told;
     loop {
         // Each branch only receives or sleeps, and so loses nothing when another one wins.
@@ -196,8 +198,10 @@ async fn converse(
                 }
                 renewal = Instant::now() + RENEWAL;
             }
-            () = sleep_until(unstored.again_at.unwrap_or(told)), if unstored.again_at.is_some() => {
-                unstored = store_endpoints(mesh, id, unstored.endpoints).await;
+            () = sleep_until(held.as_ref().map_or(told, |held| held.due)), if held.is_some() => {
+                if let Some(Held { reach, .. }) = held.take() {
+                    held = store_reach(mesh, id, reach, &mut pace).await;
+                }
             }
             received = stream.receive() => match received {
                 Ok(Some(NodeMessage::Report(Report { endpoints, tunnels, nat }))) => {
@@ -205,8 +209,13 @@ async fn converse(
                         // The node repeats what lasts.
                         tracing::error!(%error, node = %id, "what failed between nodes is not stored");
                     }
-                    mesh.report(id, tunnels, nat);
-                    unstored = store_endpoints(mesh, id, endpoints).await;
+                    mesh.report(id, tunnels);
+                    let reach = Reach { endpoints, nat };
+                    let now = Instant::now();
+                    held = match pace.next(now) {
+                        due if due > now => Some(Held { reach, due }),
+                        _ => store_reach(mesh, id, reach, &mut pace).await,
+                    };
                 }
                 Ok(Some(NodeMessage::Leave(_))) => {
                     match mesh.remove(id).await {
@@ -232,19 +241,23 @@ async fn converse(
     }
 }
 
-/// Endpoints that the store did not take yet.
-#[derive(Default)]
-struct Unstored {
-    endpoints: Vec<Endpoint>,
-    again_at: Option<Instant>,
+/// Where a node can be reached, to be stored later: it says so once only.
+struct Held {
+    reach: Reach,
+    due: Instant,
 }
 
-async fn store_endpoints(mesh: &Mesh, id: NodeId, endpoints: Vec<Endpoint>) -> Unstored {
-    match mesh.report_endpoints(id, endpoints.clone()).await {
-        Ok(()) => Unstored::default(),
+async fn store_reach(mesh: &Mesh, id: NodeId, reach: Reach, pace: &mut Pace) -> Option<Held> {
+    match mesh.report_reach(id, reach.clone()).await {
+        Ok(is_told) => {
+            if is_told {
+                pace.spend(Instant::now());
+            }
+            None
+        }
         Err(error) => {
             tracing::error!(%error, node = %id, "where a node can be reached is not stored yet");
-            Unstored { endpoints, again_at: Some(Instant::now() + STORE_AGAIN) }
+            Some(Held { reach, due: Instant::now() + STORE_AGAIN })
         }
     }
 }

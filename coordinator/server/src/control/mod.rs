@@ -3,6 +3,7 @@
 mod arrival;
 mod connection;
 mod greeting;
+mod pace;
 mod relays;
 mod stream;
 

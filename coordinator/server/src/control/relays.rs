@@ -1,6 +1,6 @@
 //! What nodes are told of relays: where they are, and a credential of their own for a while.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use twinmesh_control::{Fingerprint, NodeId, RelayAccess, RelayPassword, RelayTransport, Relays};
@@ -67,6 +67,11 @@ impl RelayGrants {
             RelayPlace { address: *address, tls }
         });
         Ok(Self { secret, relays: own.into_iter().chain(others).collect() })
+    }
+
+    /// The addresses at which relays have the ports that they open.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.relays.iter().map(|relay| relay.address.ip())
     }
 
     /// All relays, with a credential that opens ports at each of them: a node's peers have theirs there. `None` if

@@ -5,11 +5,13 @@ mod extract;
 mod health;
 mod nodes;
 mod openapi;
+mod pairs;
 mod peers;
 mod policy;
 mod problem;
 mod sessions;
 mod tokens;
+mod tunnels;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,13 +24,15 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use twinmesh_control::Fingerprint;
 
-pub use nodes::{EndpointView, NatView, NodeList, NodeTags, NodeView, TunnelView};
+pub use nodes::{EndpointView, NatView, NodeList, NodeTags, NodeView};
 pub use openapi::document as openapi_document;
+pub use pairs::{EndView, FailureView, PairView, ReasonView};
 pub use peers::{AddPeer, PeerConfiguration, RemotePeer};
 pub use policy::{PairRuleView, PolicyView, RuleView, TagRuleView};
 pub use problem::{FieldProblem, ProblemBody};
 pub use sessions::{CreateSession, SessionView};
 pub use tokens::{CreateToken, CreatedToken, TokenList, TokenView};
+pub use tunnels::{FailedView, PathView, TunnelView};
 
 use crate::mesh::Mesh;
 use problem::Problem;
@@ -84,6 +88,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/nodes", get(nodes::list::handle))
         .route("/api/v1/nodes/{node}", get(nodes::show::handle).delete(nodes::remove::handle))
         .route("/api/v1/nodes/{node}/tags", put(nodes::tag::handle))
+        .route("/api/v1/pairs/{one}/{other}", get(pairs::show::handle))
         .route("/api/v1/policy", get(policy::get::handle).put(policy::put::handle).layer(large))
         .route("/api/v1/tokens", get(tokens::list::handle).post(tokens::create::handle))
         .route("/api/v1/tokens/{token}", delete(tokens::revoke::handle))

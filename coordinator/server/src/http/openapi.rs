@@ -19,6 +19,7 @@ use super::problem::CONTENT_TYPE;
         super::nodes::show::handle,
         super::nodes::remove::handle,
         super::nodes::tag::handle,
+        super::pairs::show::handle,
         super::policy::get::handle,
         super::policy::put::handle,
         super::tokens::list::handle,

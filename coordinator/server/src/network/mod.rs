@@ -285,7 +285,7 @@ impl NetworkState {
             addresses: overlay_addresses(&self.network, record.host).to_vec(),
             allowed_ips: if withheld { Vec::new() } else { allowed_ips.collect() },
             endpoints: if withheld { Vec::new() } else { record.endpoints.clone() },
-            nat: NatReport::default(),
+            nat: if withheld { NatReport::default() } else { record.nat.clone() },
             tags: record.tags.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! A node joins: token, name, addresses and the node itself in one transaction, all or nothing.
 
 use sqlx::{Sqlite, Transaction};
-use twinmesh_control::{IdentityKey, NodeId, PeerKind, Revision};
+use twinmesh_control::{IdentityKey, NatReport, NodeId, PeerKind, Revision};
 
 use super::error::read;
 use super::hosts::take_host;
@@ -126,6 +126,7 @@ impl Store {
             last_seen_at: Some(now),
             tags,
             endpoints: Vec::new(),
+            nat: NatReport::default(),
             prefixes: Vec::new(),
         };
         Ok(Enrolled::New { node: Box::new(node), revision })

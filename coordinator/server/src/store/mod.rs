@@ -13,6 +13,7 @@ mod nodes;
 mod peers;
 mod policy;
 mod policy_age;
+mod reach;
 mod tokens;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ pub use error::StoreError;
 pub use network::NetworkRecord;
 pub use nodes::{Announcement, Greeted, NodeRecord};
 pub use peers::{AddPeerError, NewPeer};
+pub use reach::Reach;
 pub use tokens::{NewToken, Revocation, TokenRecord, TokenState};
 
 /// How long a statement waits for another one's lock, or for a connection, before it fails.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use sqlx::{Sqlite, Transaction};
 use twinmesh_control::{
-    Endpoint, EndpointKind, IdentityKey, NodeId, PeerKind, Preference, Revision, WireguardKey,
+    Endpoint, IdentityKey, NatReport, NodeId, PeerKind, Preference, Revision, WireguardKey,
 };
 
 use super::error::{parse, read};
 use super::network::next_revision;
+use super::reach::{read_endpoints, read_nats};
 use super::{Store, StoreError};
 use crate::choice::Abilities;
+use crate::endpoints::order;
 
 /// What an agent says of itself in its first message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +48,10 @@ pub struct NodeRecord {
     pub last_seen_at: Option<i64>,
     /// Sorted.
     pub tags: Vec<String>,
-    /// Sorted by address.
+    /// The best first.
     pub endpoints: Vec<Endpoint>,
+    /// What it measured last.
+    pub nat: NatReport,
     /// What it may send beside its overlay addresses.
     pub prefixes: Vec<IpNet>,
 }
@@ -86,6 +90,7 @@ impl Store {
                 last_seen_at: row.last_seen_at,
                 tags: Vec::new(),
                 endpoints: Vec::new(),
+                nat: NatReport::default(),
                 prefixes: Vec::new(),
             };
             nodes.insert(row.id, node);
@@ -98,13 +103,14 @@ impl Store {
                 node.tags.push(row.tag);
             }
         }
-        let endpoints = sqlx::query!("SELECT node_id, address, kind FROM node_endpoint")
-            .fetch_all(&mut *transaction)
-            .await?;
-        for row in endpoints {
-            if let Some(node) = nodes.get_mut(&row.node_id) {
-                let address = parse("endpoint", &row.address)?;
-                node.endpoints.push(Endpoint { address, kind: EndpointKind::from(row.kind) });
+        for (node, endpoint) in read_endpoints(&mut transaction).await? {
+            if let Some(node) = nodes.get_mut(&node) {
+                node.endpoints.push(endpoint);
+            }
+        }
+        for (node, nat) in read_nats(&mut transaction).await? {
+            if let Some(node) = nodes.get_mut(&node) {
+                node.nat = nat;
             }
         }
         for row in
@@ -116,7 +122,7 @@ impl Store {
         }
         let mut nodes: Vec<_> = nodes.into_values().collect();
         for node in &mut nodes {
-            node.endpoints.sort();
+            order(&mut node.endpoints);
             node.prefixes.sort();
         }
         Ok(nodes)
@@ -178,30 +184,6 @@ impl Store {
         let id = row_id(id);
         sqlx::query!("UPDATE node SET last_seen_at = ? WHERE id = ?", now, id).execute(&self.pool).await?;
         Ok(())
-    }
-
-    /// Replaces a node's endpoints. `None` if the node is gone.
-    pub async fn store_endpoints(
-        &self,
-        id: NodeId,
-        endpoints: &[Endpoint],
-    ) -> Result<Option<Revision>, StoreError> {
-        let row_id = row_id(id);
-        let mut transaction = self.begin().await?;
-        if sqlx::query!("SELECT id FROM node WHERE id = ?", row_id)
-            .fetch_optional(&mut *transaction)
-            .await?
-            .is_none()
-        {
-            return Ok(None);
-        }
-        sqlx::query!("DELETE FROM node_endpoint WHERE node_id = ?", row_id)
-            .execute(&mut *transaction)
-            .await?;
-        insert_endpoints(&mut transaction, row_id, endpoints).await?;
-        let revision = next_revision(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(Some(revision))
     }
 
     /// Replaces a node's tags. `None` if the node is gone.
@@ -274,25 +256,6 @@ pub(super) async fn insert_tags(
         sqlx::query!("INSERT INTO node_tag (node_id, tag) VALUES (?, ?)", node, tag)
             .execute(&mut **transaction)
             .await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn insert_endpoints(
-    transaction: &mut Transaction<'_, Sqlite>,
-    node: i64,
-    endpoints: &[Endpoint],
-) -> Result<(), StoreError> {
-    for endpoint in endpoints {
-        let (address, kind) = (endpoint.address.to_string(), endpoint.kind.as_str());
-        sqlx::query!(
-            "INSERT INTO node_endpoint (node_id, address, kind) VALUES (?, ?, ?)",
-            node,
-            address,
-            kind
-        )
-        .execute(&mut **transaction)
-        .await?;
     }
     Ok(())
 }

@@ -2,12 +2,15 @@
 
 use ipnet::IpNet;
 use sqlx::{Sqlite, Transaction};
-use twinmesh_control::{Endpoint, EndpointKind, NodeId, PeerKind, Preference, Revision, WireguardKey};
+use twinmesh_control::{
+    Endpoint, EndpointKind, NatReport, NodeId, PeerKind, Preference, Revision, WireguardKey,
+};
 
 use super::error::read;
 use super::hosts::take_host;
 use super::network::next_revision;
-use super::nodes::{NodeRecord, insert_endpoints, insert_tags, note_chosen};
+use super::nodes::{NodeRecord, insert_tags, note_chosen};
+use super::reach::insert_endpoints;
 use super::{Store, StoreError};
 use crate::choice::Abilities;
 
@@ -104,6 +107,7 @@ impl Store {
             last_seen_at: None,
             tags: peer.tags,
             endpoints,
+            nat: NatReport::default(),
             prefixes: peer.prefixes,
         };
         Ok((node, revision))

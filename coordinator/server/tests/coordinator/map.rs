@@ -39,8 +39,8 @@ async fn endpoints_that_a_node_reports_reach_its_peers_and_not_the_node_itself()
     assert_eq!(
         endpoints,
         [
+            ("198.51.100.2:4500".to_owned(), EndpointKind::Reflexive),
             ("192.0.2.2:4500".to_owned(), EndpointKind::Host),
-            ("198.51.100.2:4500".to_owned(), EndpointKind::Reflexive)
         ]
     );
     // The same again is no change: the next thing that both hear of is the next node.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use twinmesh_control::{
-    Applied, Endpoint, EndpointKind, FailedProtocol, FailureCode, IdentityKey, MapDelta, MapError, Network,
-    NetworkMap, NodeId, Peer, PeerKind, Preference, Protocol, Revision, TunnelReport, WireguardKey,
+    Applied, Endpoint, EndpointKind, FailedProtocol, FailureCode, IdentityKey, MapDelta, MapError, NatReport,
+    Network, NetworkMap, NodeId, Peer, PeerKind, Preference, Protocol, Revision, TunnelReport, WireguardKey,
 };
 use twinmesh_coordinator::choice::{Abilities, Demand, Pair, Policy, Rule};
 use twinmesh_coordinator::network::{ChoiceRecord, FailureChange, NetworkState, Update, random_ula};
@@ -81,6 +81,7 @@ fn record(number: u64) -> NodeRecord {
         last_seen_at: None,
         tags: vec![],
         endpoints: vec![],
+        nat: NatReport::default(),
         prefixes: vec![],
     }
 }

@@ -18,6 +18,6 @@ pub(in crate::http) async fn handle(
     _: Administrator,
 ) -> Result<Json<NodeList>, Problem> {
     let state = app.mesh().state();
-    let nodes = state.nodes().map(|node| view(app.mesh(), state.network(), node)).collect();
+    let nodes = state.nodes().map(|node| view(app.mesh(), &state, node)).collect();
     Ok(Json(NodeList { nodes }))
 }

@@ -9,15 +9,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use twinmesh_control::{NatBehaviour, Network, WireguardKey};
+use twinmesh_control::{Endpoint, NatBehaviour, WireguardKey};
 use utoipa::ToSchema;
 
 pub use tag::NodeTags;
 
 use super::problem::Problem;
+use super::tunnels::TunnelView;
 use crate::clock::Time;
 use crate::mesh::Mesh;
-use crate::network::{host_prefixes, overlay_addresses};
+use crate::network::{NetworkState, host_prefixes, overlay_addresses};
 use crate::store::NodeRecord;
 
 /// All nodes.
@@ -64,9 +65,11 @@ pub struct NodeView {
     pub created_at: Time,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_seen_at: Option<Time>,
+    /// How many of the endpoints that it last reported were not taken: no peer could try them, or they were too many.
+    pub refused_endpoints: usize,
     /// What it last reported, while it is connected.
     pub tunnels: Vec<TunnelView>,
-    /// What stands between it and the Internet by IPv4, as it measured, while it is connected.
+    /// What stands between it and the Internet by IPv4, as it measured last.
     pub nat_ipv4: Option<NatView>,
     /// The same by IPv6.
     pub nat_ipv6: Option<NatView>,
@@ -102,28 +105,20 @@ impl From<NatBehaviour> for NatView {
 pub struct EndpointView {
     #[schema(value_type = String, example = "192.0.2.1:4500")]
     pub address: SocketAddr,
-    /// `host`, `reflexive` or `configured`.
+    /// `host`, `reflexive`, `mapped`, `configured` or `relayed`.
     pub kind: String,
 }
 
-/// A tunnel, as the node at one end reports it.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct TunnelView {
-    /// Id of the node at the other end.
-    pub peer: u64,
-    /// `wireguard` or `esp`.
-    #[schema(example = "wireguard")]
-    pub protocol: String,
-    #[schema(value_type = Option<String>)]
-    pub endpoint: Option<SocketAddr>,
-    pub last_handshake_age_s: Option<u64>,
-    pub received_bytes: u64,
-    pub sent_bytes: u64,
+impl From<&Endpoint> for EndpointView {
+    fn from(endpoint: &Endpoint) -> Self {
+        Self { address: endpoint.address, kind: endpoint.kind.to_string() }
+    }
 }
 
 /// The view of a stored node.
-pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeView {
+pub(super) fn view(mesh: &Mesh, state: &NetworkState, node: &NodeRecord) -> NodeView {
     let presence = mesh.presence(node.id);
+    let network = state.network();
     let own = host_prefixes(network, node.host);
     NodeView {
         id: node.id.0,
@@ -132,11 +127,7 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
         addresses: overlay_addresses(network, node.host).to_vec(),
         allowed_ips: own.into_iter().chain(node.prefixes.iter().copied()).collect(),
         wireguard_key: node.wireguard_key,
-        endpoints: node
-            .endpoints
-            .iter()
-            .map(|endpoint| EndpointView { address: endpoint.address, kind: endpoint.kind.to_string() })
-            .collect(),
+        endpoints: node.endpoints.iter().map(EndpointView::from).collect(),
         tags: node.tags.clone(),
         version: node.version.clone(),
         preference: node.identity.map(|_| node.preference.to_string()),
@@ -149,20 +140,10 @@ pub(super) fn view(mesh: &Mesh, network: &Network, node: &NodeRecord) -> NodeVie
         connected: node.identity.map(|_| presence.connections > 0),
         created_at: Time(node.created_at),
         last_seen_at: node.last_seen_at.map(Time),
-        tunnels: presence
-            .tunnels
-            .iter()
-            .map(|tunnel| TunnelView {
-                peer: tunnel.peer.0,
-                protocol: tunnel.protocol.to_string(),
-                endpoint: tunnel.endpoint,
-                last_handshake_age_s: tunnel.handshake_age,
-                received_bytes: tunnel.received,
-                sent_bytes: tunnel.sent,
-            })
-            .collect(),
-        nat_ipv4: presence.nat.ipv4.map(NatView::from),
-        nat_ipv6: presence.nat.ipv6.map(NatView::from),
+        refused_endpoints: presence.refused_endpoints,
+        tunnels: presence.tunnels.iter().map(|tunnel| TunnelView::new(state, tunnel)).collect(),
+        nat_ipv4: node.nat.ipv4.clone().map(NatView::from),
+        nat_ipv6: node.nat.ipv6.clone().map(NatView::from),
     }
 }
 

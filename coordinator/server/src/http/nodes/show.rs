@@ -23,6 +23,5 @@ pub(in crate::http) async fn handle(
     Path(node): Path<String>,
 ) -> Result<Json<NodeView>, Problem> {
     let node = find(app.mesh(), &node)?;
-    let network = app.mesh().state().network().clone();
-    Ok(Json(view(app.mesh(), &network, &node)))
+    Ok(Json(view(app.mesh(), &app.mesh().state(), &node)))
 }

@@ -41,6 +41,5 @@ pub(in crate::http) async fn handle(
     mesh.tag(id, tags).await?;
     // Gone in between is not found.
     let node = find(mesh, &id.to_string())?;
-    let network = mesh.state().network().clone();
-    Ok(Json(view(mesh, &network, &node)))
+    Ok(Json(view(mesh, &mesh.state(), &node)))
 }

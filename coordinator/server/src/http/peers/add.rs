@@ -79,7 +79,7 @@ pub(in crate::http) async fn handle(
         AddPeerError::AddressesExhausted => Problem::conflict("addresses-exhausted", error.to_string()),
         AddPeerError::Store(error) => error.into(),
     })?;
-    Ok((StatusCode::CREATED, Json(view(mesh, &network, &node))))
+    Ok((StatusCode::CREATED, Json(view(mesh, &mesh.state(), &node))))
 }
 
 /// Sorted, each once, host bits cleared.
