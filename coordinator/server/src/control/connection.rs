@@ -10,6 +10,7 @@ use twinmesh_control::{
 };
 
 use super::arrival::Arrival;
+use super::doubts::Doubts;
 use super::greeting::{admit, greet, refusal, unavailable};
 use super::pace::Pace;
 use super::relays::RENEWAL;
@@ -158,6 +159,7 @@ async fn converse(
     let mut due = Some(told);
     let mut pace = Pace::default();
     let mut held: Option<Held> = None;
+    let mut doubts = Doubts::default();
     let mut renewal = told;
     loop {
         // Each branch only receives or sleeps, and so loses nothing when another one wins.
@@ -203,12 +205,16 @@ async fn converse(
                     held = store_reach(mesh, id, reach, &mut pace).await;
                 }
             }
+            () = sleep_until(doubts.next().unwrap_or(told)), if doubts.next().is_some() => {
+                let lasting = doubts.lasting(Instant::now());
+                if let Err(error) = mesh.report_failures(id, &lasting).await {
+                    // The node repeats what goes on.
+                    tracing::error!(%error, node = %id, "what failed between nodes is not stored");
+                }
+            }
             received = stream.receive() => match received {
                 Ok(Some(NodeMessage::Report(Report { endpoints, tunnels, nat }))) => {
-                    if let Err(error) = mesh.report_failures(id, &tunnels).await {
-                        // The node repeats what lasts.
-                        tracing::error!(%error, node = %id, "what failed between nodes is not stored");
-                    }
+                    doubts.hear(&tunnels, Instant::now());
                     mesh.report(id, tunnels);
                     let reach = Reach { endpoints, nat };
                     let now = Instant::now();

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod connection;
+mod doubts;
 mod greeting;
 mod pace;
 mod relays;

@@ -16,7 +16,7 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 const STORE_AGAIN: Duration = Duration::from_secs(5);
 
 impl Mesh {
-    /// Takes from a node's report what failed between it and its peers.
+    /// Takes from what a node reported, and what has lasted, the failures that count.
     pub async fn report_failures(&self, id: NodeId, tunnels: &[TunnelReport]) -> Result<(), StoreError> {
         // Most reports tell of none.
         if self.state().counted(id, tunnels, now()).is_empty() {
