@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::pair::{Chosen, Pair};
 use super::path::Why;
-use super::settings::LocalSettings;
+use super::settings::{LEAST_KEEPALIVE, LocalSettings};
 use super::target::{DEATH, Target};
 
 const FIRST_HOLD: Duration = Duration::from_secs(3);
@@ -34,6 +34,8 @@ const DOUBT: Duration = Duration::from_secs(1);
 const FIRST_DWELL: Duration = Duration::from_secs(15);
 /// …and after one for the round trip.
 const DWELL: Duration = Duration::from_mins(1);
+/// As long as it takes until a STUN server sees the new mapping and the map tells of it.
+const FOUND_AGAIN: Duration = Duration::from_secs(40);
 const LEAST_GAIN: Duration = Duration::from_millis(10);
 
 impl Pair {
@@ -45,7 +47,11 @@ impl Pair {
             died |= target.dies(now) && Some(target.address()) == before && !target.is_relayed();
         }
         let (address, why) = if died { self.after_death(local, now) } else { self.better(local, now) };
-        self.take(address, now).then_some(why)
+        let moves = self.take(address, now);
+        if moves && self.direct().is_some() {
+            self.found_again(local, now);
+        }
+        moves.then_some(why)
     }
 
     /// The tunnel passes nothing although checks are answered.
@@ -100,9 +106,20 @@ impl Pair {
             if self.network_changed.is_none_or(|at| now >= at + SILENCE) {
                 self.raise_hold(FIRST_HOLD, now);
             }
-            self.news(now);
+        } else {
+            self.lost_unused = Some(now);
         }
+        self.news(now);
         (next.or_else(|| self.relayed(local)), Why::Lost)
+    }
+
+    /// What died unused and is there again soon was a mapping that ended between two keepalives.
+    fn found_again(&mut self, local: &LocalSettings, now: Instant) {
+        let Some(lost) = self.lost_unused.take() else { return };
+        if now < lost + FOUND_AGAIN && !self.in_use(now) {
+            let keepalive = self.keepalive.unwrap_or(local.keepalive) / 2;
+            self.keepalive = Some(keepalive.max(LEAST_KEEPALIVE));
+        }
     }
 
     fn better(&mut self, local: &LocalSettings, now: Instant) -> (Option<SocketAddr>, Why) {

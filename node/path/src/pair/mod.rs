@@ -33,16 +33,14 @@ pub use settings::{Candidate, DEFAULT_KEEPALIVE, Kind, LocalSettings, MAX_CANDID
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use candidates::is_guessable;
 use check::ReceivedKind;
 use outbox::Outbox;
 use pair::Pair;
 use secret::Tag;
-
-const LEAST_KEEPALIVE: Duration = Duration::from_secs(5);
-const MOST_KEEPALIVE: Duration = Duration::from_mins(1);
+use settings::{LEAST_KEEPALIVE, MOST_KEEPALIVE};
 
 /// All pairs of one node; `I` names a peer.
 ///

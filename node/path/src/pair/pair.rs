@@ -43,6 +43,10 @@ pub(crate) struct Pair {
     pub(super) hold: Duration,
     /// When the network changed: paths that die then are not to blame.
     pub(super) network_changed: Option<Instant>,
+    /// When the direct path died while nobody used it.
+    pub(super) lost_unused: Option<Instant>,
+    /// Shorter than others' where mappings were found to live shorter.
+    pub(super) keepalive: Option<Duration>,
     /// No other direct path for its round trip before then.
     pub(super) dwell: Option<Instant>,
     pub(super) learning: Allowance,
@@ -67,6 +71,8 @@ impl Pair {
             pause: LEAST_PAUSE,
             hold: Duration::ZERO,
             network_changed: None,
+            lost_unused: None,
+            keepalive: None,
             dwell: None,
             learning: Allowance::new(8, Duration::from_secs(10)),
             answering: Allowance::new(200, Duration::from_secs(1)),
@@ -131,6 +137,7 @@ impl Pair {
     pub(crate) fn network_changed(&mut self, now: Instant) {
         self.hold = Duration::ZERO;
         self.network_changed = Some(now);
+        self.keepalive = None;
         for target in &mut self.targets {
             target.recheck();
             target.sizes.restart();
@@ -147,7 +154,7 @@ impl Pair {
         outbox: &mut Outbox,
         now: Instant,
     ) -> Option<Why> {
-        if self.in_use(now) && self.next_round().is_none_or(|at| at <= now) {
+        if self.seeks(now) && self.next_round().is_none_or(|at| at <= now) {
             self.begin_round(now);
             // Without any path there is nothing better to do.
             let most = if self.chosen.is_some() { MOST_PAUSE } else { LEAST_PAUSE };
@@ -179,7 +186,7 @@ impl Pair {
         let checks = (0..self.targets.len())
             .filter_map(|at| self.targets.get(at)?.due(self.interval(at, local, now), now));
         let sizes = self.measure_due(now);
-        let round = self.next_round().filter(|_| in_use);
+        let round = self.next_round().filter(|_| self.seeks(now));
         let use_ends = self.last_use().map(|at| at + IN_USE).filter(|_| in_use);
         let warmth_ends = self.last_use().map(|at| at + WARM);
         let warmth_ends =
@@ -247,6 +254,12 @@ impl Pair {
         }
     }
 
+    /// Looks for paths: for traffic, and for a while in place of one that was kept open.
+    fn seeks(&self, now: Instant) -> bool {
+        let lost = self.lost_unused.is_some_and(|at| now < at + WARM);
+        self.in_use(now) || (lost && self.direct().is_none())
+    }
+
     fn next_round(&self) -> Option<Instant> {
         self.round.map(|at| at + self.pause)
     }
@@ -272,7 +285,7 @@ impl Pair {
             return in_use.then_some(if is_chosen { RELAYED } else { STANDBY * 2 });
         }
         if is_chosen {
-            return Some(if in_use { CHOSEN } else { local.keepalive });
+            return Some(if in_use { CHOSEN } else { self.keepalive.unwrap_or(local.keepalive) });
         }
         let works = self.direct().is_some_and(|chosen| !chosen.is_doubted(now));
         in_use.then_some(if works { STANDBY } else { CHOSEN })

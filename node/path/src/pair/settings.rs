@@ -11,6 +11,8 @@ pub const MAX_CANDIDATES: usize = 8;
 /// Where the life of a mapping is not known: routers that keep one for less than 30 s are rare (RFC 4787 §4.3 demands
 /// two minutes).
 pub const DEFAULT_KEEPALIVE: Duration = Duration::from_secs(20);
+pub(super) const LEAST_KEEPALIVE: Duration = Duration::from_secs(5);
+pub(super) const MOST_KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// What concerns all pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +23,8 @@ pub struct LocalSettings {
     pub relays: Vec<IpAddr>,
     /// This node's NAT by IPv4; `None`: not known.
     pub mapping: Option<Mapping>,
-    /// Time between two checks of an unused direct path; held between 5 s and a minute.
+    /// Time between two checks of an unused direct path; held between 5 s and a minute. A pair whose mappings live
+    /// shorter halves it for itself.
     pub keepalive: Duration,
     /// Longest IP packet outside that is of use, in bytes.
     pub mtu: u16,

@@ -324,6 +324,47 @@ fn keepalives_follow_the_life_of_the_mapping() {
     assert!(world.nodes.iter().all(|node| node.told.len() == 2), "it never died");
 }
 
+#[test]
+fn keepalives_grow_more_frequent_where_mappings_live_shorter_than_was_said() {
+    for has_relay in [false, true] {
+        let lifetime = Duration::from_secs(8);
+        let mut world = World::new(15, [easy(), easy()].map(|kind| Kind { lifetime, ..kind }));
+        world.set_relay(has_relay);
+        world.talk(true);
+        world.run_until(SECOND * 2, World::is_direct).unwrap();
+        world.talk(false);
+        // The port is another one each time that the mapping is made anew.
+        for _ in 0..8 {
+            world.run(SECOND * 22);
+            world.ask_stun();
+        }
+        assert!(world.run_until(SECOND * 40, World::is_direct).is_some());
+        let told = world.nodes[0].told.len();
+        world.run(SECOND * 200);
+        assert!(world.is_direct());
+        assert_eq!(world.nodes[0].told.len(), told, "it does not die any more");
+    }
+}
+
+#[test]
+fn what_was_kept_open_and_died_is_looked_for_a_while_without_traffic() {
+    let mut world = direct(16, [easy(), easy()]);
+    world.set_relay(false);
+    world.talk(false);
+    world.run(SECOND * 30);
+    world.block(true);
+    world.run(SECOND * 60);
+    assert!(world.nodes.iter().all(|node| node.path.is_none()));
+    world.block(false);
+    assert!(world.run_until(SECOND * 60, World::is_direct).is_some());
+    world.block(true);
+    world.run(SECOND * 700);
+    let sent = |world: &World| world.nodes.iter().map(|node| node.sent).sum::<u64>();
+    let before = sent(&world);
+    world.run(SECOND * 3600);
+    assert_eq!(sent(&world), before, "but not for ever");
+}
+
 /// Anything may happen at any time; what must hold is that data arrives while there is a way for it.
 #[test]
 fn there_is_always_a_path_while_one_exists() {
