@@ -33,12 +33,22 @@ pub(crate) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Binds one more UDP socket where those that allow it are bound: the kernel spreads senders among them.
+pub(crate) fn bind_udp_beside(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind_with(address, |socket| socket.set_reuse_port(true))
+}
+
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind_with(address, |_| Ok(()))
+}
+
+fn bind_with(address: SocketAddr, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }

@@ -1,5 +1,6 @@
 //! Data on its way through (RFC 8656 §11, §12): nothing is allocated for channel data.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -83,21 +84,20 @@ impl Relay {
             let Some(buffer) = datagram.get_mut(start.saturating_sub(CHANNEL_HEADER)..) else {
                 return Outcome::Nothing;
             };
-            return self.deliver(now, other, relayed, buffer, 0, length);
+            return self.deliver(now, Some(node), (other, relayed), buffer, length);
         }
         let Some(bytes) = datagram.get(start..start + length) else { return Outcome::Nothing };
         self.count(length);
         Outcome::ToPeer { relayed, peer, bytes }
     }
 
-    /// From a peer to a client: what lies behind the headroom at `start`.
+    /// From a peer to a client, charged to a node or else the client: what lies behind the headroom.
     pub(super) fn deliver<'a>(
         &mut self,
         now: Instant,
-        client: ClientId,
-        peer: SocketAddr,
+        charged: Option<NodeId>,
+        (client, peer): (ClientId, SocketAddr),
         buffer: &'a mut [u8],
-        start: usize,
         length: usize,
     ) -> Outcome<'a> {
         let Some(allocation) = self.allocations.get(&client) else { return Outcome::Nothing };
@@ -109,22 +109,22 @@ impl Relay {
         if !self.is_within_rate(node, Direction::ToNode, length, now) {
             return Outcome::Nothing;
         }
-        let end = start + CHANNEL_HEADER + length;
+        let end = CHANNEL_HEADER + length;
         if let Some(channel) = channel {
             let Ok(short) = u16::try_from(length) else { return Outcome::Nothing };
-            let Some(bytes) = buffer.get_mut(start..end) else { return Outcome::Nothing };
+            let Some(bytes) = buffer.get_mut(..end) else { return Outcome::Nothing };
             let [a, b] = channel.to_be_bytes();
             let [c, d] = short.to_be_bytes();
             if let Some(header) = bytes.get_mut(..CHANNEL_HEADER) {
                 header.copy_from_slice(&[a, b, c, d]);
             }
             self.count(length);
-            return Outcome::ToClient { client, bytes };
+            return Outcome::ToClient { node: charged.unwrap_or(node), client, bytes: Cow::Borrowed(bytes) };
         }
-        let Some(payload) = buffer.get(start + CHANNEL_HEADER..end) else { return Outcome::Nothing };
+        let Some(payload) = buffer.get(CHANNEL_HEADER..end) else { return Outcome::Nothing };
         let Some(bytes) = data_indication(peer, payload) else { return Outcome::Nothing };
         self.count(length);
-        Outcome::Answer { client, bytes }
+        Outcome::ToClient { node: charged.unwrap_or(node), client, bytes: Cow::Owned(bytes) }
     }
 
     fn is_within_rate(&mut self, node: NodeId, direction: Direction, length: usize, now: Instant) -> bool {

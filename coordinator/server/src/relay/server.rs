@@ -1,5 +1,6 @@
 //! The server: what arrives, and where it goes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -56,15 +57,17 @@ pub trait Ports {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
     Nothing,
-    /// An answer or data from the relay's own port.
+    /// The answer to a request.
     Answer {
         client: ClientId,
         bytes: Vec<u8>,
     },
-    /// Data from the relay's own port, lying in the buffer that came in.
+    /// Data from the relay's own port, charged to a node: the one that sent it, or the one whose allocation it is.
     ToClient {
+        node: NodeId,
         client: ClientId,
-        bytes: &'a [u8],
+        /// Channel data lies in the buffer that came in.
+        bytes: Cow<'a, [u8]>,
     },
     /// Data from a relayed port.
     ToPeer {
@@ -225,7 +228,7 @@ impl Relay {
     ) -> Outcome<'a> {
         let length = buffer.len().saturating_sub(CHANNEL_HEADER);
         let Some(client) = self.clients.get(&relayed).copied() else { return Outcome::Nothing };
-        self.deliver(now, client, peer, buffer, 0, length)
+        self.deliver(now, None, (client, peer), buffer, length)
     }
 
     /// Room before what a peer sent, for the header of channel data.

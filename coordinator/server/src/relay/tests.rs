@@ -104,7 +104,12 @@ impl World {
     ) -> Option<(Option<SocketAddr>, SocketAddr, Vec<u8>)> {
         let mut datagram = datagram.to_vec();
         let now = (self.now, self.unix());
-        owned(&self.relay.handle_client(now, ClientId::Udp(client), &mut datagram, &mut self.ports))
+        owned(&self.relay.handle_client(
+            now,
+            ClientId::Udp { address: client, local: None },
+            &mut datagram,
+            &mut self.ports,
+        ))
     }
 
     /// The same for a peer's datagram at a relayed port.
@@ -133,7 +138,7 @@ fn owned(outcome: &Outcome<'_>) -> Option<(Option<SocketAddr>, SocketAddr, Vec<u
     match outcome {
         Outcome::Nothing => None,
         Outcome::Answer { client, bytes } => Some((None, client.address(), bytes.clone())),
-        Outcome::ToClient { client, bytes } => Some((None, client.address(), bytes.to_vec())),
+        Outcome::ToClient { client, bytes, .. } => Some((None, client.address(), bytes.to_vec())),
         Outcome::ToPeer { relayed, peer, bytes } => Some((Some(*relayed), *peer, bytes.to_vec())),
     }
 }

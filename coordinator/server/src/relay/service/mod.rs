@@ -1,7 +1,12 @@
 //! A relay's sockets: one that clients speak to by UDP, one by TLS, and one for each allocation.
 
+mod clients;
+mod fair;
+mod inbox;
+mod outbox;
 mod outgoing;
 mod ports;
+mod socket;
 mod streams;
 mod unproven;
 
@@ -11,7 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, UdpSocket};
+use quinn_udp::EcnCodepoint;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
@@ -21,12 +28,16 @@ use super::credential::RelaySecret;
 use super::peering::Peering;
 use super::server::{Counters, Outcome, Relay, RelaySettings};
 use crate::clock;
-use crate::sockets::{bind_tcp, bind_udp};
+use crate::sockets::bind_tcp;
+use clients::ClientSocket;
+use inbox::Inbox;
+use outbox::{Exit, Outbox};
 use ports::OpenPorts;
+use socket::{Socket, Way};
 use streams::Streams;
 
-/// Largest UDP payload.
-const MAX_DATAGRAM: usize = 65_535;
+/// Beyond that the state that they share is what they wait for.
+const MOST_WORKERS: usize = 4;
 /// How often what has run out is looked for.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the log tells what the relay does, if it does something.
@@ -88,10 +99,10 @@ impl std::fmt::Debug for Tls {
 #[derive(Debug)]
 struct Shared {
     /// What clients speak to by UDP.
-    socket: UdpSocket,
-    /// An IPv6 socket writes IPv4 addresses as `::ffff:192.0.2.1`.
-    is_ipv6: bool,
+    clients: Vec<ClientSocket>,
     state: Mutex<State>,
+    /// As many as have been needed at one time.
+    buffers: Mutex<Vec<Buffers>>,
     streams: Streams,
     /// Messages that found no room on the way to a client.
     congested: AtomicU64,
@@ -101,6 +112,13 @@ struct Shared {
 struct State {
     relay: Relay,
     ports: OpenPorts,
+}
+
+/// For datagrams on their way from one socket to another.
+#[derive(Debug, Default)]
+struct Buffers {
+    inbox: Inbox,
+    outbox: Outbox,
 }
 
 impl RelayServer {
@@ -115,8 +133,9 @@ impl RelayServer {
         map: Option<Box<dyn Peering>>,
     ) -> Result<Self, RelayError> {
         let failed = |source| RelayError::Udp { address: at.listen, source };
-        let socket = bind_udp(at.listen).and_then(UdpSocket::from_std).map_err(failed)?;
-        let local = socket.local_addr().map_err(failed)?;
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+        let clients = ClientSocket::bind(at.listen, workers).map_err(failed)?;
+        let local = clients.first().map_or(at.listen, |client| client.socket.local);
         let tls = match at.tls {
             TlsAt::Beside => Some(local),
             TlsAt::Other(address) => Some(address),
@@ -125,9 +144,9 @@ impl RelayServer {
         let tls = tls.map(|address| Tls::bind(address, &secret)).transpose()?;
         let relay = Relay::new(at.settings.clone(), secret, random, map, Instant::now());
         let shared = Arc::new_cyclic(|shared| Shared {
-            socket,
-            is_ipv6: local.is_ipv6(),
+            clients,
             state: Mutex::new(State { relay, ports: OpenPorts::new(shared.clone()) }),
+            buffers: Mutex::default(),
             streams: Streams::default(),
             congested: AtomicU64::new(0),
         });
@@ -168,7 +187,12 @@ impl RelayServer {
                 streams::serve(&self.shared, &tls.listener, &tls.acceptor).await;
             }
         };
-        tokio::join!(self.shared.serve_udp(), streams, self.shared.keep());
+        // They end with this future, which drops them.
+        let mut workers = JoinSet::new();
+        for number in 0..self.shared.clients.len() {
+            workers.spawn(work(self.shared.clone(), number));
+        }
+        tokio::join!(workers.join_all(), streams, self.shared.keep());
     }
 }
 
@@ -190,21 +214,6 @@ impl Shared {
     fn counters(&self) -> Counters {
         let counters = self.state().relay.counters();
         Counters { congested: self.congested.load(Ordering::Relaxed), ..counters }
-    }
-
-    async fn serve_udp(&self) {
-        let mut buffer = vec![0; MAX_DATAGRAM];
-        loop {
-            match self.socket.recv_from(&mut buffer).await {
-                Ok((length, from)) => {
-                    let Some(datagram) = buffer.get_mut(..length) else { continue };
-                    let client = SocketAddr::new(from.ip().to_canonical(), from.port());
-                    self.hear_client(ClientId::Udp(client), datagram);
-                }
-                // ICMP errors of earlier answers arrive here; they concern nobody.
-                Err(error) => tracing::trace!(%error, "relay"),
-            }
-        }
     }
 
     /// Ends what has run out, and tells what is done.
@@ -229,25 +238,121 @@ impl Shared {
         }
     }
 
-    /// Takes a client's message, and sends what comes of it.
-    fn hear_client(&self, client: ClientId, message: &mut [u8]) {
-        let now = (Instant::now(), clock::now());
-        let mut state = self.state();
-        let State { relay, ports } = &mut *state;
-        match relay.handle_client(now, client, message, ports) {
+    /// Takes what waits at a socket that clients speak to, and sends what comes of it.
+    fn hear_clients(&self, clients: &ClientSocket) {
+        self.with_buffers(|Buffers { inbox, outbox }| {
+            // Nothing is there any more, or an ICMP error of an earlier datagram, which concerns nobody.
+            if clients.socket.receive(inbox).is_err() {
+                return;
+            }
+            let now = (Instant::now(), clock::now());
+            let at_all = clients.socket.local.ip().is_unspecified();
+            for (meta, mut joined) in inbox.received() {
+                let address = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+                let local = meta.dst_ip.filter(|_| at_all).map(|ip| ip.to_canonical());
+                let client = ClientId::Udp { address, local };
+                let mut state = self.state();
+                let State { relay, ports } = &mut *state;
+                while let Some(datagram) = joined.next() {
+                    let Some(message) = datagram.get_mut(Relay::HEADROOM..) else { continue };
+                    let outcome = relay.handle_client(now, client, message, ports);
+                    self.post(outcome, ports, meta.ecn, outbox);
+                }
+                drop(state);
+                if outbox.is_large() {
+                    self.send_all(clients, outbox);
+                }
+            }
+            self.send_all(clients, outbox);
+        });
+    }
+
+    /// The same for what peers sent to a relayed port.
+    fn hear_peers(&self, relayed: SocketAddr, socket: &Socket) {
+        self.with_buffers(|Buffers { inbox, outbox }| {
+            let Some(clients) = self.clients.first() else { return };
+            if socket.receive(inbox).is_err() {
+                return;
+            }
+            let now = Instant::now();
+            for (meta, mut joined) in inbox.received() {
+                let peer = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
+                let mut state = self.state();
+                let State { relay, ports } = &mut *state;
+                while let Some(datagram) = joined.next() {
+                    let outcome = relay.handle_peer(now, relayed, peer, datagram);
+                    self.post(outcome, ports, meta.ecn, outbox);
+                }
+                drop(state);
+                if outbox.is_large() {
+                    self.send_all(clients, outbox);
+                }
+            }
+            self.send_all(clients, outbox);
+        });
+    }
+
+    /// The same for one message of a stream.
+    fn hear_stream(&self, client: ClientId, message: &mut [u8]) {
+        self.with_buffers(|Buffers { outbox, .. }| {
+            let Some(clients) = self.clients.first() else { return };
+            let now = (Instant::now(), clock::now());
+            let mut state = self.state();
+            let State { relay, ports } = &mut *state;
+            let outcome = relay.handle_client(now, client, message, ports);
+            self.post(outcome, ports, None, outbox);
+            drop(state);
+            self.send_all(clients, outbox);
+        });
+    }
+
+    fn with_buffers(&self, work: impl FnOnce(&mut Buffers)) {
+        let buffers = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = buffers().pop();
+        let mut taken = spare.unwrap_or_default();
+        work(&mut taken);
+        buffers().push(taken);
+    }
+
+    /// Puts what the relay wants sent where it leaves from. Streams have a queue each.
+    fn post(&self, outcome: Outcome<'_>, ports: &OpenPorts, ecn: Option<EcnCodepoint>, outbox: &mut Outbox) {
+        match outcome {
             Outcome::Nothing => {}
-            Outcome::ToPeer { relayed, peer, bytes } => ports.send(relayed, peer, bytes),
-            Outcome::Answer { client, bytes } => self.send(client, &bytes),
-            Outcome::ToClient { client, bytes } => self.send(client, bytes),
+            Outcome::ToPeer { relayed, peer, bytes } => {
+                let way = Way { from: None, to: peer, ecn };
+                outbox.add_for_peer(relayed, way, bytes, || ports.socket(relayed));
+            }
+            Outcome::ToClient { node, client: ClientId::Udp { address, local }, bytes } => {
+                outbox.add_for_client(node, Way { from: local, to: address, ecn }, &bytes);
+            }
+            Outcome::ToClient { client: ClientId::Stream { connection, .. }, bytes, .. } => {
+                self.count(self.streams.send(connection, &bytes));
+            }
+            Outcome::Answer { client: ClientId::Stream { connection, .. }, bytes } => {
+                self.count(self.streams.send(connection, &bytes));
+            }
+            Outcome::Answer { client: ClientId::Udp { address, local }, bytes } => {
+                outbox.add_answer(Way { from: local, to: address, ecn: None }, &bytes);
+            }
         }
     }
 
-    /// The same for a datagram behind [`Relay::HEADROOM`] bytes, which came to a relayed port.
-    fn hear_peer(&self, relayed: SocketAddr, peer: SocketAddr, buffer: &mut [u8]) {
-        match self.state().relay.handle_peer(Instant::now(), relayed, peer, buffer) {
-            Outcome::Nothing | Outcome::ToPeer { .. } => {}
-            Outcome::Answer { client, bytes } => self.send(client, &bytes),
-            Outcome::ToClient { client, bytes } => self.send(client, bytes),
+    fn send_all(&self, clients: &ClientSocket, outbox: &mut Outbox) {
+        outbox.drain(|run| {
+            let sent = match &run.exit {
+                Exit::Clients(Some(node)) => clients.send(*node, run),
+                // Whoever asked asks again.
+                Exit::Clients(None) => clients.socket.send(&run.way, run.size, &run.bytes).is_ok(),
+                Exit::Relayed(socket) => socket.send(&run.way, run.size, &run.bytes).is_ok(),
+            };
+            self.count(sent);
+        });
+    }
+
+    /// Full buffers lose messages, as the network does.
+    fn count(&self, sent: bool) {
+        if !sent {
+            self.congested.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -260,23 +365,15 @@ impl Shared {
         let State { relay, ports } = &mut *state;
         relay.disconnected(client, ports);
     }
+}
 
-    fn send(&self, client: ClientId, bytes: &[u8]) {
-        let sent = match client {
-            ClientId::Udp(address) => {
-                let address = match address {
-                    SocketAddr::V4(address) if self.is_ipv6 => {
-                        SocketAddr::new(address.ip().to_ipv6_mapped().into(), address.port())
-                    }
-                    SocketAddr::V4(_) | SocketAddr::V6(_) => address,
-                };
-                self.socket.try_send_to(bytes, address).is_ok()
-            }
-            ClientId::Stream { connection, .. } => self.streams.send(connection, bytes),
-        };
-        // Full buffers lose messages, as the network does.
-        if !sent {
-            self.congested.fetch_add(1, Ordering::Relaxed);
+/// Serves one of the sockets that clients speak to, for ever.
+async fn work(shared: Arc<Shared>, number: usize) {
+    let Some(clients) = shared.clients.get(number) else { return };
+    let hear = async {
+        while clients.socket.readable().await.is_ok() {
+            shared.hear_clients(clients);
         }
-    }
+    };
+    tokio::join!(hear, clients.drain());
 }

@@ -5,23 +5,25 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{MAX_DATAGRAM, Shared};
-use crate::relay::{Parity, Ports, Relay};
+use super::Shared;
+use super::socket::Socket;
+use crate::relay::{Parity, Ports};
 use crate::sockets::bind_udp;
 
 /// RFC 8656 §7.2: relayed ports come from the dynamic range.
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// Ports that are tried before there is none.
 const ATTEMPTS: usize = 32;
+/// What the kernel holds for each, in bytes.
+const BUFFER: usize = 1024 * 1024;
 
 /// The sockets of allocations, each with a task that receives.
 #[derive(Debug)]
 pub(super) struct OpenPorts {
     shared: Weak<Shared>,
-    ports: HashMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)>,
+    ports: HashMap<SocketAddr, (Arc<Socket>, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
@@ -30,11 +32,8 @@ impl OpenPorts {
         Self { shared, ports: HashMap::new(), tasks: JoinSet::new() }
     }
 
-    pub(super) fn send(&self, relayed: SocketAddr, peer: SocketAddr, bytes: &[u8]) {
-        if let Some((socket, _)) = self.ports.get(&relayed) {
-            // A full buffer loses datagrams, as the network does.
-            let _ = socket.try_send_to(bytes, peer);
-        }
+    pub(super) fn socket(&self, relayed: SocketAddr) -> Option<Arc<Socket>> {
+        self.ports.get(&relayed).map(|(socket, _)| socket.clone())
     }
 
     /// Forgets tasks that have ended.
@@ -58,7 +57,7 @@ impl Ports for OpenPorts {
                 continue;
             }
             let Some(socket) = bind_relayed(relayed) else { continue };
-            let socket = Arc::new(UdpSocket::from_std(socket).ok()?);
+            let socket = Arc::new(Socket::new(socket, BUFFER).ok()?);
             let task = self.tasks.spawn(receive(self.shared.clone(), socket.clone(), relayed));
             self.ports.insert(relayed, (socket, task));
             return Some(relayed);
@@ -88,19 +87,9 @@ fn bind_relayed(relayed: SocketAddr) -> Option<std::net::UdpSocket> {
 }
 
 /// Hands what peers send to a relayed port to its client.
-async fn receive(shared: Weak<Shared>, socket: Arc<UdpSocket>, relayed: SocketAddr) {
-    let mut buffer = vec![0; Relay::HEADROOM + MAX_DATAGRAM];
-    loop {
-        let Some(room) = buffer.get_mut(Relay::HEADROOM..) else { return };
-        match socket.recv_from(room).await {
-            Ok((length, from)) => {
-                let Some(filled) = buffer.get_mut(..Relay::HEADROOM + length) else { continue };
-                let peer = SocketAddr::new(from.ip().to_canonical(), from.port());
-                let Some(shared) = shared.upgrade() else { return };
-                shared.hear_peer(relayed, peer, filled);
-            }
-            // ICMP errors of what was sent: the peer's affair.
-            Err(error) => tracing::trace!(%error, %relayed, "relayed port"),
-        }
+async fn receive(shared: Weak<Shared>, socket: Arc<Socket>, relayed: SocketAddr) {
+    while socket.readable().await.is_ok() {
+        let Some(shared) = shared.upgrade() else { return };
+        shared.hear_peers(relayed, &socket);
     }
 }

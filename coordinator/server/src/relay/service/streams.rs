@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -132,6 +132,8 @@ struct Connected {
     client: ClientId,
     connection: u64,
     outgoing: Arc<Outgoing>,
+    /// It has had an allocation.
+    proven: AtomicBool,
 }
 
 impl Connected {
@@ -141,7 +143,7 @@ impl Connected {
         let outgoing = Arc::new(Outgoing::new(&streams.waiting));
         streams.outgoing.write().unwrap_or_else(PoisonError::into_inner).insert(connection, outgoing.clone());
         let client = ClientId::Stream { address, connection };
-        Self { shared: shared.clone(), client, connection, outgoing }
+        Self { shared: shared.clone(), client, connection, outgoing, proven: AtomicBool::new(false) }
     }
 }
 
@@ -170,12 +172,15 @@ async fn listen(connected: &Connected, mut reader: impl AsyncRead + Unpin) -> En
                 Frame::Partial { needs } => break needs,
                 Frame::Whole { length, padded } => {
                     let Some(message) = bytes.get_mut(..length) else { return End::OutOfStep };
-                    connected.shared.hear_client(connected.client, message);
+                    connected.shared.hear_stream(connected.client, message);
                     start += padded;
                 }
                 Frame::Broken => return End::OutOfStep,
             }
         };
+        if connected.shared.serves(connected.client) {
+            connected.proven.store(true, Ordering::Relaxed);
+        }
         buffer.copy_within(start..filled, 0);
         filled -= start;
         if needs > buffer.len() {
@@ -210,14 +215,15 @@ async fn speak(outgoing: &Outgoing, mut writer: impl AsyncWrite + Unpin) -> End 
 /// Ends when the allocation does, or when there is none in time.
 async fn watch(connected: &Connected, pass: Pass, deadline: Instant) -> End {
     let mut look = interval(LOOK);
-    let mut unproven = Some(pass);
+    let mut pass = Some(pass);
     loop {
         look.tick().await;
-        match (connected.shared.serves(connected.client), &unproven) {
-            (true, _) => unproven = None,
-            (false, None) => return End::NoAllocation,
-            (false, Some(_)) if Instant::now() >= deadline => return End::Unproven,
-            (false, Some(_)) => {}
+        let proven = connected.proven.load(Ordering::Relaxed);
+        match (proven, connected.shared.serves(connected.client)) {
+            (true, true) => drop(pass.take()),
+            (true, false) => return End::NoAllocation,
+            (false, _) if Instant::now() >= deadline => return End::Unproven,
+            (false, _) => {}
         }
     }
 }
