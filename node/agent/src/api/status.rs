@@ -46,6 +46,9 @@ pub struct Status {
     pub endpoints: Vec<Endpoint>,
     /// `null` until STUN has answered.
     pub behind_nat: Option<bool>,
+    /// The way by relay; `null` if the network has no relay.
+    #[serde(default)]
+    pub relay: Option<RelayStatus>,
     /// What this node wishes for its tunnels: `auto`, `wireguard` or `esp`.
     #[serde(default)]
     pub preference: Preference,
@@ -62,6 +65,27 @@ pub struct Status {
     /// Resident memory of the daemon.
     pub memory_kib: Option<u64>,
     pub pid: u32,
+}
+
+/// The node's way by relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayStatus {
+    /// `null`: none serves this node.
+    pub home: Option<RelayHome>,
+    /// What was last wrong with a relay, until one serves.
+    pub problem: Option<String>,
+}
+
+/// The relay that a node uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayHome {
+    pub server: SocketAddr,
+    /// `udp` or `tls`.
+    pub transport: String,
+    /// Where peers reach this node by it.
+    pub relayed: SocketAddr,
+    pub rtt_us: Option<u64>,
+    pub answers: bool,
 }
 
 /// The network that the node belongs to.

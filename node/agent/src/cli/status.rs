@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{CommandError, ask, print, print_json, table};
 use twinmesh_control::ReasonCode;
 
-use crate::api::{CoordinatorStatus, PeerActivity, PeerStatus, Request, State, Status};
+use crate::api::{CoordinatorStatus, PeerActivity, PeerStatus, RelayStatus, Request, State, Status};
 
 const REFRESH: Duration = Duration::from_secs(1);
 /// ANSI: cursor to the top left, erase the screen.
@@ -74,6 +74,9 @@ fn page(status: &Status, now: u64) -> String {
         let endpoints: Vec<_> = status.endpoints.iter().map(|endpoint| endpoint.address).collect();
         facts.push(fact("Reachable at", &format!("{} ({nat})", join(&endpoints))));
     }
+    if let Some(relay) = &status.relay {
+        facts.push(fact("Relay", &relay_line(relay)));
+    }
     let mut text = table(&facts);
     if status.state == State::Running {
         text.push('\n');
@@ -112,6 +115,17 @@ fn coordinator_line(coordinator: &CoordinatorStatus, state: State, now: u64) -> 
         (false, State::Running, None) => format!("{address}, connecting"),
         (false, ..) => format!("{address}, not connected"),
     }
+}
+
+fn relay_line(relay: &RelayStatus) -> String {
+    let problem = relay.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+    let Some(home) = &relay.home else { return format!("none serves this node yet{problem}") };
+    if !home.answers {
+        return format!("{} does NOT answer", home.server);
+    }
+    let by = if home.transport == "tls" { ", by TLS over TCP: no UDP passes" } else { "" };
+    let rtt = home.rtt_us.map(|us| format!(", {}.{:03} ms", us / 1000, us % 1000)).unwrap_or_default();
+    format!("{}{by}{rtt}", home.server)
 }
 
 fn peers(status: &Status) -> String {
@@ -269,6 +283,33 @@ mod tests {
         let remarks = "beta: esp, since beta asks for ESP\nbeta: relayed, since UDP is blocked before beta\n\
                        beta: no answer\n";
         assert!(page.contains(remarks), "{page}");
+    }
+
+    #[test]
+    fn the_page_shows_the_relay_and_what_is_wrong_with_it() {
+        let mut status = status("running");
+        let mut line = |relay: serde_json::Value| {
+            status.relay = serde_json::from_value(relay).unwrap();
+            let page = page(&status, 0);
+            page.lines()
+                .find(|line| line.starts_with("Relay"))
+                .map(|line| line["Relay".len()..].trim().to_owned())
+        };
+        let home = |transport: &str, answers: bool| {
+            serde_json::json!({ "home": {
+                "server": "192.0.2.1:3478", "transport": transport, "relayed": "192.0.2.1:50000",
+                "rtt_us": 12_034, "answers": answers,
+            }, "problem": null })
+        };
+        assert_eq!(line(serde_json::Value::Null), None);
+        assert_eq!(line(home("udp", true)).unwrap(), "192.0.2.1:3478, 12.034 ms");
+        assert_eq!(
+            line(home("tls", true)).unwrap(),
+            "192.0.2.1:3478, by TLS over TCP: no UDP passes, 12.034 ms"
+        );
+        assert_eq!(line(home("udp", false)).unwrap(), "192.0.2.1:3478 does NOT answer");
+        let none = serde_json::json!({ "home": null, "problem": "the relay at 192.0.2.1:3478: no room" });
+        assert_eq!(line(none).unwrap(), "none serves this node yet: the relay at 192.0.2.1:3478: no room");
     }
 
     #[test]

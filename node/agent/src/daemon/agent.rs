@@ -16,6 +16,7 @@ use super::manual_sas::ManualSas;
 use super::netcheck::Netcheck;
 use super::pending::Pending;
 use super::plane::Plane;
+use super::relays::Relays;
 use super::report::COUNTERS_INTERVAL;
 use super::running::is_lasting;
 use super::sites::Sites;
@@ -52,6 +53,7 @@ pub(super) struct Agent {
     pub(super) known_endpoints: Vec<Endpoint>,
     pub(super) stun: StunClient,
     pub(super) netcheck: Netcheck,
+    pub(super) relays: Relays,
     pub(super) history: History,
     pub(super) changes: EngineChanges,
     pub(super) mapper: PortMapper,
@@ -72,7 +74,7 @@ impl Agent {
         frames: mpsc::Sender<(u64, ConnectionEvent)>,
         events: mpsc::Sender<DataplaneEvent>,
         plain: mpsc::Sender<PlainMessage>,
-        netcheck: Netcheck,
+        (netcheck, relays): (Netcheck, Relays),
     ) -> Result<Self, DaemonError> {
         let stored = Stored::load(&folder)?;
         Ok(Self {
@@ -97,6 +99,7 @@ impl Agent {
             known_endpoints: Vec::new(),
             stun: StunClient::new(random()?),
             netcheck,
+            relays,
             history: History::default(),
             changes: EngineChanges::default(),
             map_due: None,
@@ -156,9 +159,11 @@ impl Agent {
         let sites = self.sites.poll_timeout();
         let netcheck = self.netcheck.poll_timeout();
         let changes = self.changes.poll_timeout(Instant::now());
+        let relays = self.plane.as_ref().and_then(|_| self.relays.poll_timeout(Instant::now()));
         [
             session,
             changes,
+            relays,
             plane,
             counters,
             pending,
@@ -209,6 +214,7 @@ impl Agent {
                 self.reached = [remote].into_iter().chain(resolved).collect();
                 session.handle_connected(now, self.stored.map.as_ref().map(|map| map.revision));
             }
+            ConnectionEvent::Message(CoordinatorMessage::Relays(relays)) => self.relays_granted(&relays, now),
             ConnectionEvent::Message(message) => {
                 if let CoordinatorMessage::Unknown(kind) = &message {
                     tracing::debug!(kind, "the coordinator says what this version does not know");
@@ -229,6 +235,9 @@ impl Agent {
     pub(super) fn handle_dataplane(&mut self, event: DataplaneEvent, now: Instant) {
         match event {
             DataplaneEvent::Stun { from, datagram } => {
+                if self.handle_relay_stun(from, &datagram, now) {
+                    return;
+                }
                 let before = self.stun.reflexive();
                 self.stun.handle_datagram(from, &datagram, now);
                 let after = self.stun.reflexive();
@@ -281,6 +290,7 @@ impl Agent {
         self.retry_unreached_sites(now);
         self.nodes_see_new_network(now);
         self.stun.restart(now);
+        self.relays_see_new_network(now);
         self.netcheck.network_changed(now);
         self.mapper.ask_again();
         if let Some(session) = self.session.as_mut() {
@@ -307,6 +317,7 @@ impl Agent {
             self.obey(output, now).await;
         }
         self.ask_stun(now);
+        self.drive_relays(now);
         self.measure_if_due(now);
         self.look_behind_nat().await;
         self.want_port_mapping();

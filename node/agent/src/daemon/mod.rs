@@ -21,6 +21,7 @@ mod pending;
 mod plane;
 mod port_mapping;
 mod reach;
+mod relays;
 mod report;
 mod running;
 mod sa_routes;
@@ -43,6 +44,7 @@ use crate::network::watch_network;
 use crate::state::{StateError, StateFolder};
 use agent::Agent;
 use netcheck::Netcheck;
+use relays::Relays;
 
 /// How the daemon runs; from the command line.
 #[derive(Clone, Debug)]
@@ -93,6 +95,8 @@ const FRAMES: usize = 64;
 const EVENTS: usize = 1024;
 /// IKE messages from UDP port 500 that may wait; then they are lost.
 const PLAIN_MESSAGES: usize = 256;
+/// Messages of relays that may wait; then their streams wait.
+const RELAY_MESSAGES: usize = 256;
 /// Without any timer the loop still looks around now and then.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
@@ -114,11 +118,20 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         socket = %settings.socket.display(),
         "the twinmesh agent runs"
     );
+    let (streams_in, mut streams) = mpsc::channel(RELAY_MESSAGES);
+    let relays = Relays::new(streams_in, agent::random()?);
     // One measurement at a time.
     let (measured_in, mut measured) = mpsc::channel(1);
     let netcheck = Netcheck::new(measured_in, agent::random()?);
-    let mut agent =
-        Agent::new(settings, folder, network.handle.clone(), frames_in, events_in, plain_in, netcheck)?;
+    let mut agent = Agent::new(
+        settings,
+        folder,
+        network.handle.clone(),
+        frames_in,
+        events_in,
+        plain_in,
+        (netcheck, relays),
+    )?;
     let mut mapped = agent.mapper.found.clone();
     agent.start(Instant::now()).await?;
 
@@ -131,6 +144,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             Some(call) = calls.recv() => agent.handle_call(call, Instant::now()).await,
             Some((number, event)) = frames.recv() => agent.handle_connection(number, event, Instant::now()),
             Some(event) = events.recv() => agent.handle_dataplane(event, Instant::now()),
+            Some(event) = streams.recv() => agent.handle_relay_stream(event, Instant::now()),
             Some(measured) = measured.recv() => agent.handle_measured(measured, Instant::now()),
             // The endpoints are looked at after every branch.
             Ok(()) = mapped.changed() => {}

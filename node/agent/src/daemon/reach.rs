@@ -66,7 +66,9 @@ impl Agent {
                     PortMapping::Mapped { outer, .. } => Some(*outer),
                     PortMapping::Unknown | PortMapping::Refused(_) => None,
                 };
-                host_endpoints(&self.here.hosts, self.here.port, &self.stun.reflexive(), mapped)
+                let relayed = self.relayed_address();
+                let reflexive = self.stun.reflexive();
+                host_endpoints(&self.here.hosts, self.here.port, &reflexive, mapped, relayed)
             }
             None => Vec::new(),
         }

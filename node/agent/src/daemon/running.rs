@@ -24,6 +24,7 @@ impl Agent {
         self.here.port = plane.dataplane.port();
         self.plane = Some(plane);
         self.plane_problem = None;
+        self.begin_relays(Instant::now());
         self.look_around().await;
         // Their guards' routes come with those of the map.
         self.begin_sites(Instant::now());
@@ -48,6 +49,7 @@ impl Agent {
 
     pub(super) fn stop_plane(&mut self) {
         // The rules of detours do not go with the TUN device.
+        self.end_relays(Instant::now());
         self.end_nodes();
         self.changes.clear();
         self.end_sites();
@@ -65,6 +67,7 @@ impl Agent {
             plane.apply(map, change, &self.here).await;
         }
         let now = Instant::now();
+        self.sync_relays(change, now);
         self.sync_changes(change, now);
         self.sync_nodes(change, now);
         self.drive_changes(now);

@@ -51,6 +51,7 @@ impl Agent {
             endpoints: self.endpoints(),
             preference: self.stored.config.preference.clone(),
             behind_nat: self.here.behind_nat,
+            relay: self.relay_status(),
             peers: map.map_or_else(Vec::new, |map| {
                 map.peers.values().map(|peer| self.peer_status_of(peer, &tunnels, &nodes)).collect()
             }),

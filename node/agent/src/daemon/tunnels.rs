@@ -83,6 +83,16 @@ pub(super) fn usable_endpoints(peer: &Peer, map: &NetworkMap, here: &Surrounding
     endpoints.into_iter().map(|endpoint| endpoint.address).collect()
 }
 
+/// Of one peer: it has one home relay, and for a moment two.
+const MOST_RELAYED: usize = 4;
+
+/// Where a peer may be reached at its relay.
+pub(super) fn relayed_endpoints(peer: &Peer, map: &NetworkMap, here: &Surroundings) -> Vec<SocketAddr> {
+    let relayed = peer.endpoints.iter().filter(|endpoint| endpoint.kind == EndpointKind::Relayed);
+    let usable = relayed.filter(|endpoint| endpoint_problem(endpoint.address, map, here).is_none());
+    usable.map(|endpoint| endpoint.address).take(MOST_RELAYED).collect()
+}
+
 /// Why an address that a peer has reported is never tried.
 pub(super) fn endpoint_problem(
     address: SocketAddr,

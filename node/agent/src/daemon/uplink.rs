@@ -127,6 +127,7 @@ impl Agent {
     pub(super) fn close_session(&mut self) {
         self.session = None;
         self.coordinator = None;
+        self.forget_relays(Instant::now());
         self.link = Link::default();
         self.disconnect();
     }

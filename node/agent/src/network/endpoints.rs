@@ -74,13 +74,14 @@ fn is_reachable(address: IpAddr) -> bool {
     !(link_local || address.is_loopback() || address.is_unspecified() || address.is_multicast())
 }
 
-/// What to report: those addresses with the data port, the port that the router has mapped, and what STUN saw, unless
-/// it is one of them.
+/// What to report: the address at the relay, those addresses with the data port, the port that the router has mapped,
+/// and what STUN saw, unless it is one of them.
 pub fn host_endpoints(
     hosts: &BTreeSet<IpAddr>,
     port: u16,
     reflexive: &[SocketAddr],
     mapped: Option<SocketAddr>,
+    relayed: Option<SocketAddr>,
 ) -> Vec<Endpoint> {
     let endpoint = |address, kind| Endpoint { address, kind };
     let host = hosts.iter().map(|address| endpoint(SocketAddr::new(*address, port), EndpointKind::Host));
@@ -89,7 +90,9 @@ pub fn host_endpoints(
         .filter(|seen| !(hosts.contains(&seen.ip()) && seen.port() == port) && mapped != Some(**seen))
         .map(|seen| endpoint(*seen, EndpointKind::Reflexive));
     let mapped = mapped.map(|outer| endpoint(outer, EndpointKind::Mapped));
-    mapped.into_iter().chain(seen).chain(host).take(MOST_ENDPOINTS).collect()
+    // First: by it the node is reached whatever stands between, and of very many the first alone are tried.
+    let relayed = relayed.map(|relayed| endpoint(relayed, EndpointKind::Relayed));
+    relayed.into_iter().chain(mapped).chain(seen).chain(host).take(MOST_ENDPOINTS).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +127,7 @@ mod tests {
         let hosts = BTreeSet::from(["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()]);
         let reflexive = ["203.0.113.1:61000".parse().unwrap(), "[2001:db8::7]:4500".parse().unwrap()];
         let said = |mapped: Option<&str>| -> Vec<_> {
-            host_endpoints(&hosts, 4500, &reflexive, mapped.map(|outer| outer.parse().unwrap()))
+            host_endpoints(&hosts, 4500, &reflexive, mapped.map(|outer| outer.parse().unwrap()), None)
                 .into_iter()
                 .map(|endpoint| format!("{} {}", endpoint.kind, endpoint.address))
                 .collect()

@@ -1,0 +1,240 @@
+//! What comes in about relays, and what follows from it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use twinmesh_control::{NodeId, Relays as Granted};
+use twinmesh_dataplane::{PublicKey, RelayCarrier};
+use twinmesh_path::relay::{Carrier, Event, Home, Received, Transmit, Transport};
+
+use super::super::agent::Agent;
+use super::grants::usable;
+use super::{StreamEvent, StreamNews};
+use crate::api::{RelayHome, RelayStatus};
+use crate::control::MapChange;
+
+impl Agent {
+    /// The coordinator has said which relays this node may use.
+    pub(in crate::daemon) fn relays_granted(&mut self, granted: &Granted, now: Instant) {
+        let usable: Vec<_> = granted.relays.iter().filter_map(usable).collect();
+        tracing::debug!(said = granted.relays.len(), usable = usable.len(), "relays of the coordinator");
+        self.relays.fingerprints = usable.iter().filter_map(|(_, fingerprint)| *fingerprint).collect();
+        self.relays.granted = usable.into_iter().map(|(relay, _)| relay).collect();
+        self.begin_relays(now);
+    }
+
+    /// The data plane runs, or relays are others.
+    pub(in crate::daemon) fn begin_relays(&mut self, now: Instant) {
+        if self.plane.is_some() {
+            self.relays.client.set_servers(self.relays.granted.iter().cloned(), now);
+        }
+    }
+
+    /// The data plane is about to end: nothing is left at relays.
+    pub(in crate::daemon) fn end_relays(&mut self, now: Instant) {
+        self.relays.client.close(now);
+        self.drive_relays(now);
+        self.relays.problem = None;
+        self.relays.streams.clear();
+    }
+
+    /// These were another network's.
+    pub(in crate::daemon) fn forget_relays(&mut self, now: Instant) {
+        self.relays.granted.clear();
+        self.relays.fingerprints.clear();
+        self.begin_relays(now);
+    }
+
+    pub(in crate::daemon) fn sync_relays(&mut self, change: &MapChange, now: Instant) {
+        self.relays.sync(self.stored.map.as_ref(), change, &self.here, now);
+    }
+
+    /// A STUN message came in on the shared port. True if it was for a relay's client.
+    pub(in crate::daemon) fn handle_relay_stun(
+        &mut self,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> bool {
+        let Some(plane) = &self.plane else { return false };
+        match self.relays.client.handle_datagram(from, datagram, now) {
+            Received::Foreign => false,
+            Received::Taken => true,
+            Received::Data { from, payload } => {
+                plane.dataplane.take_relayed(from, payload);
+                true
+            }
+        }
+    }
+
+    pub(in crate::daemon) fn handle_relay_stream(&mut self, event: StreamEvent, now: Instant) {
+        let StreamEvent { server, number, news } = event;
+        if self.relays.streams.get(&server).is_none_or(|stream| stream.number != number) {
+            return;
+        }
+        match news {
+            StreamNews::Connected => self.relays.client.handle_connected(server, now),
+            StreamNews::Message(message) => {
+                let received = self.relays.client.handle_message(server, &message, now);
+                if let (Received::Data { from, payload }, Some(plane)) = (received, &self.plane) {
+                    plane.dataplane.take_relayed(from, payload);
+                }
+            }
+            StreamNews::Closed(reason) => {
+                tracing::debug!(%server, reason, "the connection to a relay ended");
+                self.relays.streams.remove(&server);
+                self.relays.client.handle_disconnected(server, now);
+            }
+        }
+    }
+
+    /// Addresses or routes of this machine changed.
+    pub(in crate::daemon) fn relays_see_new_network(&mut self, now: Instant) {
+        self.relays.client.network_changed(now);
+    }
+
+    /// A relay that answers carries this node's packets.
+    pub(in crate::daemon) fn has_relay(&self) -> bool {
+        self.relays.client.home().is_some_and(|home| home.answers)
+    }
+
+    /// Where peers reach this node by its relay.
+    pub(in crate::daemon) fn relayed_address(&self) -> Option<SocketAddr> {
+        self.relays.client.home().map(|home| home.relayed)
+    }
+
+    pub(in crate::daemon) fn relay_status(&self) -> Option<RelayStatus> {
+        if self.relays.granted.is_empty() {
+            return None;
+        }
+        let home = self.relays.client.home().map(|home| RelayHome {
+            server: home.server,
+            transport: home.transport.as_str().to_owned(),
+            relayed: home.relayed,
+            rtt_us: home.round_trip.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            answers: home.answers,
+        });
+        Some(RelayStatus { home, problem: self.relays.problem.clone() })
+    }
+
+    /// Does what the relays' client wants.
+    pub(in crate::daemon) fn drive_relays(&mut self, now: Instant) {
+        self.relays.client.handle_timeout(now);
+        self.look_at_relay_usage(now);
+        loop {
+            while let Some(transmit) = self.relays.client.poll_transmit() {
+                self.send_to_relay(transmit);
+            }
+            let Some(event) = self.relays.client.poll_event() else { return };
+            self.obey_relays(&event);
+        }
+    }
+
+    fn send_to_relay(&mut self, Transmit { server, transport, message }: Transmit) {
+        match transport {
+            Transport::Tls => {
+                if let Some(stream) = self.relays.streams.get(&server) {
+                    stream.send(message);
+                }
+            }
+            Transport::Udp => {
+                let Some(plane) = &self.plane else { return };
+                if let Err(error) = plane.dataplane.send_datagram(None, server, &message) {
+                    tracing::debug!(%server, %error, "a message to a relay was not sent");
+                }
+            }
+        }
+    }
+
+    fn obey_relays(&mut self, event: &Event) {
+        match *event {
+            Event::Home(home) => self.relay_changed(home),
+            Event::Carry { peer, carrier } => self.carry(peer, carrier),
+            Event::Forget { peer } => {
+                self.relays.known.remove(peer);
+                if let Some(plane) = &self.plane {
+                    plane.dataplane.remove_relayed(peer);
+                }
+            }
+            Event::Connect { server } => {
+                if let Some(plane) = &self.plane {
+                    self.relays.open_stream(server, plane.dataplane.relayed_inbound());
+                }
+            }
+            Event::Disconnect { server } => drop(self.relays.streams.remove(&server)),
+            Event::Trouble { server, trouble } => {
+                tracing::warn!(%server, %trouble, "a relay is in trouble");
+                self.relays.problem = Some(format!("the relay at {server}: {trouble}"));
+            }
+        }
+    }
+
+    fn carry(&mut self, peer: SocketAddr, carrier: Carrier) {
+        let Some(plane) = &self.plane else { return };
+        let carrier = match carrier {
+            Carrier::Indication { server } => RelayCarrier::Indication { server },
+            Carrier::Channel { server, number } => RelayCarrier::Channel { server, number },
+            Carrier::Stream { server } => match self.relays.streams.get(&server) {
+                Some(stream) => RelayCarrier::Stream(stream.carrier()),
+                None => return,
+            },
+        };
+        self.relays.known.insert(peer);
+        plane.dataplane.set_relayed(peer, carrier);
+    }
+
+    fn relay_changed(&mut self, home: Option<Home>) {
+        let text = match home {
+            Some(Home { server, transport: Transport::Udp, answers: true, .. }) => {
+                format!("the relay in use is {server}")
+            }
+            Some(Home { server, transport: Transport::Tls, answers: true, .. }) => {
+                format!("the relay in use is {server}, by TLS: no UDP passes")
+            }
+            Some(Home { server, answers: false, .. }) => format!("the relay {server} does not answer"),
+            None => "no relay is in use".to_owned(),
+        };
+        tracing::info!(?home, "{text}");
+        if home.is_some_and(|home| home.answers) {
+            self.relays.problem = None;
+        }
+        for peer in self.relayed_now() {
+            self.history.note(peer, text.clone());
+        }
+    }
+
+    /// Peers that packets go to by relay.
+    fn relayed_now(&self) -> Vec<NodeId> {
+        let in_use = self.relays.usage.in_use();
+        let peers = self.relays.peers.iter();
+        peers
+            .filter(|(_, addresses)| addresses.iter().any(|at| in_use.contains(at)))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Addresses that peers are sent to by either engine, with the packets of each.
+    fn look_at_relay_usage(&mut self, now: Instant) {
+        let wanted = self.plane.is_some() && self.has_relay() && !self.relays.peers.is_empty();
+        if !self.relays.usage.is_due(wanted, now) {
+            return;
+        }
+        let (Some(plane), Some(map)) = (&self.plane, &self.stored.map) else { return };
+        let relayed: Vec<_> = self.relays.peers.keys().filter_map(|id| map.peers.get(id)).collect();
+        let by_wireguard = relayed.iter().filter_map(|peer| {
+            let status = plane.dataplane.peer_status(&PublicKey(peer.wireguard_key.0))?;
+            let packets = status.rx_packets.saturating_add(status.tx_packets);
+            Some((peer.id, status.path.map(|path| path.remote).or(status.endpoint)?, packets))
+        });
+        let by_esp = self.node_tunnels(now).into_iter().filter_map(|node| {
+            Some((node.peer, node.endpoint?, node.traffic.rx_packets.saturating_add(node.traffic.tx_packets)))
+        });
+        let counts: Vec<_> = by_wireguard
+            .chain(by_esp)
+            .filter(|(id, at, _)| self.relays.peers.get(id).is_some_and(|relayed| relayed.contains(at)))
+            .map(|(_, at, packets)| (at, packets))
+            .collect();
+        let in_use = self.relays.usage.look(counts, now);
+        self.relays.client.set_in_use(in_use, now);
+    }
+}
