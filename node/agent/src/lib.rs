@@ -10,12 +10,13 @@
 //!
 //! [`daemon`] puts the parts together and decides; [`control`] speaks with the coordinator; [`network`]
 //! knows this machine's interfaces; [`sa`] reads SAs keyed by hand; [`state`] keeps what must survive; [`api`] is
-//! the local socket; [`cli`] is the command line.
+//! the local socket; [`log`] keeps the last lines for reports; [`cli`] is the command line.
 
 pub mod api;
 pub mod cli;
 pub mod control;
 pub mod daemon;
+pub mod log;
 pub mod network;
 pub mod sa;
 pub mod site;

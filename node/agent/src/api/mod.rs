@@ -64,6 +64,8 @@ pub enum Request {
         #[serde(default)]
         server: Option<String>,
     },
+    /// Answered by [`RecentLines`].
+    Log,
     /// Answered by [`SaPair`]s.
     Sa,
     SaAdd(SaAdd),
@@ -103,6 +105,7 @@ impl Request {
             | Self::Down
             | Self::Logout
             | Self::Netcheck { .. }
+            | Self::Log
             | Self::Sa
             | Self::SaRemove { .. }
             | Self::Sites
@@ -176,6 +179,12 @@ pub struct Done {
     pub message: String,
 }
 
+/// Answer to [`Request::Log`]: what the daemon logged last, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentLines {
+    pub lines: Vec<String>,
+}
+
 /// One line from the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -218,6 +227,7 @@ mod tests {
             Just(Request::Down),
             Just(Request::Logout),
             words().prop_map(|server| Request::Netcheck { server }),
+            Just(Request::Log),
             Just(Request::Sa),
             ".{0,40}".prop_map(|name| Request::SaRemove { name }),
             (".{0,20}", "\\PC{0,200}").prop_map(|(file, text)| {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use twinmesh_control::Preference;
 
+use super::bugreport::BugreportArguments;
 use super::debug::DebugArguments;
 use super::sa::SaArguments;
 use super::site::SiteArguments;
@@ -30,6 +31,7 @@ Examples:
   twinmesh status                                           see peers and tunnels
   twinmesh ping alpha                                       reach another machine
   twinmesh explain alpha                                    see which way, by what, and why
+  twinmesh bugreport                                        write all of that into an archive
 
 Exit status:
   0  done
@@ -135,6 +137,7 @@ JSON (--json): an array of
     Sa(SaArguments),
     Site(SiteArguments),
     Debug(DebugArguments),
+    Bugreport(BugreportArguments),
     /// Print the version
     Version,
     /// Print a completion script for a shell

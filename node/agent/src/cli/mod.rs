@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod bugreport;
 mod debug;
 mod explain;
 mod netcheck;
@@ -19,10 +20,13 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::api::{self, ClientError, Done, Request};
 use crate::daemon::{self, DaemonError, Settings};
+use crate::log::RecentLog;
 use arguments::{AgentArguments, Command, CommandLine};
 #[cfg(test)]
 pub(crate) use sa::EXAMPLE as SA_EXAMPLE;
@@ -57,6 +61,8 @@ enum CommandError {
     Read { file: String, source: io::Error },
     #[error(transparent)]
     Ping(#[from] ping::PingError),
+    #[error(transparent)]
+    Bugreport(#[from] bugreport::BugreportError),
     #[error("cannot write the key log {file}: {source}")]
     KeyLog { file: String, source: io::Error },
     #[error("cannot write the output: {0}")]
@@ -95,6 +101,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         Command::Sa(arguments) => sa::run(&arguments)?,
         Command::Site(arguments) => site::run(&arguments)?,
         Command::Debug(arguments) => debug::run(&arguments)?,
+        Command::Bugreport(arguments) => bugreport::run(&arguments)?,
         Command::Version => print(concat!("twinmesh ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -106,7 +113,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
 }
 
 fn agent(arguments: AgentArguments) -> Result<(), CommandError> {
-    start_logging();
+    let log = start_logging();
     let settings = Settings {
         state: arguments.state,
         socket: arguments.socket.socket,
@@ -114,18 +121,23 @@ fn agent(arguments: AgentArguments) -> Result<(), CommandError> {
         port: arguments.port,
         workers: arguments.workers,
         allow_manual_sa: arguments.allow_manual_sa,
+        log,
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Runtime)?;
     Ok(runtime.block_on(daemon::run(settings))?)
 }
 
-/// Text on a terminal, JSON otherwise. `RUST_LOG` says how much.
-fn start_logging() {
+/// Text on a terminal, JSON otherwise. `RUST_LOG` says how much. The last of it is kept, as text.
+fn start_logging() -> RecentLog {
     let filter = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|wanted| !wanted.is_empty());
     let filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_LOG));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() { log.init() } else { log.json().init() }
+    let shown = fmt::layer().with_writer(io::stderr);
+    let shown = if io::stderr().is_terminal() { shown.boxed() } else { shown.json().boxed() };
+    let recent = RecentLog::default();
+    let kept = fmt::layer().with_ansi(false).with_writer(recent.clone());
+    tracing_subscriber::registry().with(filter).with(shown).with(kept).init();
+    recent
 }
 
 fn tell_done(done: &Done) -> Result<(), CommandError> {

@@ -24,7 +24,7 @@ use super::stored::Stored;
 use super::tunnels::Surroundings;
 use super::uplink::{Link, MAP_RETRY};
 use super::{DaemonError, Settings};
-use crate::api::{Answer, Call, Request};
+use crate::api::{Answer, Call, RecentLines, Request};
 use crate::control::{Connection, ConnectionEvent, Greeting, Session};
 use crate::network::{Changes, PlainMessage, PortMapper, sweep_detours};
 use crate::state::{Coordinator, StateFolder, Wanted};
@@ -188,6 +188,7 @@ impl Agent {
             Request::Down => self.down(),
             Request::Logout => return self.logout(answer, now),
             Request::Netcheck { server } => return self.netcheck(server, answer, now),
+            Request::Log => Answer::ok(&RecentLines { lines: self.settings.log.lines() }),
             Request::Sa => Answer::ok(&self.sas(now)),
             Request::SaAdd(add) => self.add_sas(&add, now).await,
             Request::SaRemove { name } => self.remove_sa(&name).await,

@@ -40,13 +40,14 @@ use tokio::sync::mpsc;
 use twinmesh_dataplane::StartError;
 
 use crate::api::{ApiServer, SocketError};
+use crate::log::RecentLog;
 use crate::network::watch_network;
 use crate::state::{StateError, StateFolder};
 use agent::Agent;
 use netcheck::Netcheck;
 use relays::Relays;
 
-/// How the daemon runs; from the command line.
+/// How the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub state: PathBuf,
@@ -58,6 +59,8 @@ pub struct Settings {
     pub workers: usize,
     /// Whether `sa add` is allowed.
     pub allow_manual_sa: bool,
+    /// Where the lines of the log are kept for whoever asks.
+    pub log: RecentLog,
 }
 
 /// The daemon cannot run.

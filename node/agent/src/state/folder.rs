@@ -18,9 +18,9 @@ use super::{Config, StateError, StoredSites};
 
 const IDENTITY_KEY: &str = "identity-key";
 const WIREGUARD_KEY: &str = "wireguard-key";
-const CONFIG: &str = "config";
-const MAP: &str = "map";
-const SITES: &str = "sites";
+pub(super) const CONFIG: &str = "config";
+pub(super) const MAP: &str = "map";
+pub(super) const SITES: &str = "sites";
 /// Damaged files of one name and second that are kept.
 const MOST_NAMES: u64 = 1_000;
 

@@ -20,11 +20,13 @@
 mod config;
 mod envelope;
 mod folder;
+mod glance;
 mod lock;
 mod sites;
 
 pub use config::{Config, Coordinator, Wanted};
 pub use folder::{Kept, StateFolder};
+pub use glance::{FileFacts, Glance, SiteFacts};
 pub use sites::{StoredSite, StoredSites};
 
 use std::io;
