@@ -7,6 +7,7 @@
 //!                                                └ second port, second address
 //!   Pairs        the data port   ─ when needed ─► peers        the path to each, proven at both ends
 //!   relay        the data port   ─ TURN ──────────► relays        an address at a relay, and the ways to peers there
+//!   question     the data port   ─ when a user asks ─► peer    what the far end knows, outside the tunnel
 //! ```
 //!
 //! [`Prober`]: after each `handle_*`, drain [`Prober::poll_transmit`] until `None`; then wait for a datagram or for
@@ -19,6 +20,7 @@ mod message;
 mod mtu;
 pub mod pair;
 mod prober;
+pub mod question;
 pub mod relay;
 
 pub use behaviour::{Filtering, Findings, Latency, Mapping, NatClass};

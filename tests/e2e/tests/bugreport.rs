@@ -79,7 +79,7 @@ fn a_report_has_what_daemon_and_machine_say_but_no_key_token_or_password() {
             ("daemon/sites.json", "branch-7"),
             ("daemon/netcheck.json", "\"mapping\": \"none\""),
             ("daemon/log.txt", "the twinmesh agent runs"),
-            ("state/map.json", "beta"),
+            ("state/map.json", "\"name\": \"alpha\""),
             ("state/sites.json", "branch-7"),
             ("state/files.json", "wireguard-key"),
             ("host/addresses.txt", "twinmesh0"),
@@ -91,7 +91,7 @@ fn a_report_has_what_daemon_and_machine_say_but_no_key_token_or_password() {
         mesh.kill_agent("alpha")?;
         let crashed = report(mesh, "crashed")?;
         has(&crashed.1, "about.txt", "daemon/: the twinmesh daemon is not running")?;
-        has(&crashed.1, "state/map.json", "beta")?;
+        has(&crashed.1, "state/map.json", "\"name\": \"alpha\"")?;
 
         let identity = stored(mesh, "alpha", "identity-key")?;
         let lab =

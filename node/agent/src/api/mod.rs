@@ -18,6 +18,7 @@ mod secret;
 mod server;
 mod site;
 mod status;
+mod trace;
 
 pub use client::{ClientError, request, stream};
 pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
@@ -34,6 +35,7 @@ pub use status::{
     CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RelayHome, RelayStatus, RouteStatus, State,
     Status, TunStatus,
 };
+pub use trace::{Trace, TraceEnd, TraceFinding, TracePacket, TraceProtocol, TraceStage, TraceVerdict};
 
 use serde::{Deserialize, Serialize};
 use twinmesh_control::{NodeId, Preference};
@@ -54,6 +56,12 @@ pub enum Request {
     Explain {
         /// Host name of the mesh, or overlay address.
         peer: String,
+    },
+    /// Answered by [`Trace`] when the far end has answered, or will not.
+    Trace {
+        /// As in [`Self::Explain`].
+        peer: String,
+        packet: TracePacket,
     },
     Up(Up),
     Down,
@@ -101,6 +109,7 @@ impl Request {
             Self::Status
             | Self::Routes
             | Self::Explain { .. }
+            | Self::Trace { .. }
             | Self::Up(_)
             | Self::Down
             | Self::Logout
@@ -224,6 +233,10 @@ mod tests {
             Just(Request::Status),
             Just(Request::Routes),
             ".{0,40}".prop_map(|peer| Request::Explain { peer }),
+            (".{0,40}", any::<Option<u16>>()).prop_map(|(peer, port)| {
+                let protocol = if port.is_some() { TraceProtocol::Tcp } else { TraceProtocol::Icmp };
+                Request::Trace { peer, packet: TracePacket { protocol, port } }
+            }),
             Just(Request::Down),
             Just(Request::Logout),
             words().prop_map(|server| Request::Netcheck { server }),

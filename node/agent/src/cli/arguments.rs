@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
+use clap_complete::{ArgValueCandidates, Shell};
 use twinmesh_control::Preference;
 
 use super::bugreport::BugreportArguments;
+use super::completions::peers;
 use super::debug::DebugArguments;
 use super::sa::SaArguments;
 use super::site::SiteArguments;
+use super::trace::TraceArguments;
 
 /// Join this machine to a mesh of servers, over WireGuard.
 ///
@@ -31,6 +33,7 @@ Examples:
   twinmesh status                                           see peers and tunnels
   twinmesh ping alpha                                       reach another machine
   twinmesh explain alpha                                    see which way, by what, and why
+  twinmesh trace alpha tcp 443                              follow a packet to there, and see what stops it
   twinmesh bugreport                                        write all of that into an archive
 
 Exit status:
@@ -81,6 +84,7 @@ pub(super) enum Command {
     #[command(after_long_help = EXPLAIN_HELP)]
     Explain {
         /// Host name of the mesh, or inner address
+        #[arg(add = ArgValueCandidates::new(peers))]
         peer: String,
         /// Print JSON
         #[arg(long)]
@@ -88,6 +92,7 @@ pub(super) enum Command {
         #[command(flatten)]
         socket: Socket,
     },
+    Trace(TraceArguments),
     Ping(PingArguments),
     /// Measure what NAT and firewall stand between this node and the others, and say what that means
     ///
@@ -141,6 +146,8 @@ JSON (--json): an array of
     /// Print the version
     Version,
     /// Print a completion script for a shell
+    ///
+    /// It completes commands and flags, and names of peers and sites, for which it asks the daemon.
     #[command(after_long_help = "\
 Examples:
   twinmesh completions bash > /etc/bash_completion.d/twinmesh
@@ -151,11 +158,14 @@ Examples:
     },
 }
 
+/// Where the daemon listens if nothing else is said.
+pub(super) const USUAL_SOCKET: &str = "/run/twinmesh/twinmesh.sock";
+
 /// Where the daemon listens.
 #[derive(Debug, Args)]
 pub(super) struct Socket {
     /// The daemon's socket
-    #[arg(long, value_name = "PATH", default_value = "/run/twinmesh/twinmesh.sock")]
+    #[arg(long, value_name = "PATH", default_value = USUAL_SOCKET)]
     pub(super) socket: PathBuf,
 }
 
@@ -260,6 +270,7 @@ JSON (--json):
   rtt_ms         { min, avg, max }, or null (no answer)")]
 pub(super) struct PingArguments {
     /// Host name of the mesh, or overlay address
+    #[arg(add = ArgValueCandidates::new(peers))]
     pub(super) peer: String,
     /// How many requests to send
     #[arg(short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bugreport;
+mod completions;
 mod debug;
 mod explain;
 mod netcheck;
@@ -11,6 +12,7 @@ mod sa;
 mod secret_file;
 mod site;
 mod status;
+mod trace;
 mod up;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -18,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use serde::Serialize;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -73,6 +75,7 @@ enum CommandError {
 
 /// Runs the program: 0 done, 1 failed, 2 bad usage.
 pub fn main() -> ExitCode {
+    completions::answer_shell();
     let CommandLine { command } = CommandLine::parse();
     match run(command) {
         Ok(code) => code,
@@ -95,6 +98,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         }
         Command::Status { json, watch, socket } => status::run(&socket.socket, json, watch)?,
         Command::Explain { peer, json, socket } => explain::run(&socket.socket, peer, json)?,
+        Command::Trace(arguments) => return trace::run(&arguments),
         Command::Ping(arguments) => return ping::run(&arguments),
         Command::Netcheck { server, json, socket } => netcheck::run(&socket.socket, server, json)?,
         Command::Routes { json, socket } => routes::run(&socket.socket, json)?,
@@ -104,8 +108,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         Command::Bugreport(arguments) => bugreport::run(&arguments)?,
         Command::Version => print(concat!("twinmesh ", env!("CARGO_PKG_VERSION"), "\n"))?,
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut CommandLine::command(), "twinmesh", &mut script);
+            let script = completions::script(shell).map_err(CommandError::Output)?;
             io::stdout().write_all(&script).map_err(CommandError::Output)?;
         }
     }

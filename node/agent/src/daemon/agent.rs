@@ -21,6 +21,7 @@ use super::report::COUNTERS_INTERVAL;
 use super::running::is_lasting;
 use super::sites::Sites;
 use super::stored::Stored;
+use super::trace::Traces;
 use super::tunnels::Surroundings;
 use super::uplink::{Link, MAP_RETRY};
 use super::{DaemonError, Settings};
@@ -64,6 +65,7 @@ pub(super) struct Agent {
     pub(super) pending: Option<Pending>,
     pub(super) manual_sas: ManualSas,
     pub(super) sites: Sites,
+    pub(super) traces: Traces,
 }
 
 impl Agent {
@@ -109,6 +111,7 @@ impl Agent {
             pending: None,
             manual_sas: ManualSas::default(),
             sites: Sites::new(plain),
+            traces: Traces::new(Instant::now()),
         })
     }
 
@@ -160,10 +163,12 @@ impl Agent {
         let netcheck = self.netcheck.poll_timeout();
         let changes = self.changes.poll_timeout(Instant::now());
         let relays = self.plane.as_ref().and_then(|_| self.relays.poll_timeout(Instant::now()));
+        let traces = self.traces.poll_timeout();
         [
             session,
             changes,
             relays,
+            traces,
             plane,
             counters,
             pending,
@@ -184,6 +189,7 @@ impl Agent {
             Request::Status => Answer::ok(&self.status()),
             Request::Routes => Answer::ok(&self.routes()),
             Request::Explain { peer } => self.explain(&peer),
+            Request::Trace { peer, packet } => return self.trace(&peer, packet, answer, now),
             Request::Up(up) => return self.up(up, answer, now).await,
             Request::Down => self.down(),
             Request::Logout => return self.logout(answer, now),
@@ -236,7 +242,9 @@ impl Agent {
     pub(super) fn handle_dataplane(&mut self, event: DataplaneEvent, now: Instant) {
         match event {
             DataplaneEvent::Stun { from, datagram } => {
-                if self.handle_relay_stun(from, &datagram, now) {
+                if self.handle_relay_stun(from, &datagram, now)
+                    || self.handle_question_stun(from, &datagram, now)
+                {
                     return;
                 }
                 let before = self.stun.reflexive();
@@ -250,7 +258,10 @@ impl Agent {
             }
             DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
             DataplaneEvent::Wanted { guard, flow } => self.site_wanted(&guard, &flow, now),
-            DataplaneEvent::Probed { peer, engine, token } => self.engine_proven(&peer, engine, token, now),
+            DataplaneEvent::Probed { peer, engine, token } => {
+                self.trace_probed(&peer, token, now);
+                self.engine_proven(&peer, engine, token, now);
+            }
             DataplaneEvent::Silent { peer, engine } => self.engine_silent(&peer, engine, now),
             DataplaneEvent::Unheard { peer, engine } => self.engine_unheard(&peer, engine, now),
             DataplaneEvent::Answers { peer, engine } => self.engine_answers(&peer, engine, now),
@@ -309,6 +320,7 @@ impl Agent {
         self.sweep_if_due().await;
         self.watch_sas(now);
         self.drive_changes(now);
+        self.drive_traces(now);
         self.drive_sites(now).await;
         self.count_if_due(now);
         if let Some(session) = self.session.as_mut() {

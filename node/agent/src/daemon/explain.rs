@@ -179,7 +179,7 @@ impl Facts<'_> {
 }
 
 /// As people write it.
-fn protocol_name(protocol: &str) -> &str {
+pub(super) fn protocol_name(protocol: &str) -> &str {
     match protocol {
         "wireguard" => "WireGuard",
         "esp" => "ESP",

@@ -29,6 +29,7 @@ mod sa_status;
 mod sites;
 mod status;
 mod stored;
+mod trace;
 mod tunnels;
 mod uplink;
 

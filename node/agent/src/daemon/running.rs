@@ -51,6 +51,7 @@ impl Agent {
         // The rules of detours do not go with the TUN device.
         self.end_relays(Instant::now());
         self.end_nodes();
+        self.end_traces();
         self.changes.clear();
         self.end_sites();
         self.manual_sas.sweep |= self.has_sas();

@@ -56,7 +56,7 @@ impl Agent {
                 map.peers.values().map(|peer| self.peer_status_of(peer, &tunnels, &nodes)).collect()
             }),
             datagrams: named(datagrams),
-            drops: named(drops),
+            drops: named(drops.into_iter().chain(self.traces.drops()).collect()),
             adjusted: named(adjusted),
             workers: self.workers(),
             memory_kib: resident_kib(),
@@ -268,7 +268,7 @@ fn activity(tunnel: Option<&TunnelStatus>) -> PeerActivity {
 }
 
 /// Why the kernel does not send that destination to the TUN device: no route of ours covers it.
-fn kernel_problem(
+pub(super) fn kernel_problem(
     kernel: &std::collections::BTreeMap<IpNet, KernelState>,
     destination: &IpNet,
 ) -> Option<String> {

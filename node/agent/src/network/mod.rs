@@ -8,6 +8,7 @@ mod measure;
 mod plain_ike;
 mod port_mapping;
 mod reverse_path;
+mod sockets;
 mod source;
 mod watch;
 
@@ -18,5 +19,6 @@ pub use measure::measure;
 pub use plain_ike::{PLAIN_IKE_PORT, PlainIke, PlainMessage};
 pub use port_mapping::{MappingProtocol, PortMapper, PortMapping};
 pub use reverse_path::strict_interfaces;
-pub use source::source_address;
+pub use sockets::{Transport, is_listening};
+pub use source::{program_source, source_address};
 pub use watch::{Changes, NetworkWatch, watch_network};

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use super::super::arguments::Socket;
+use super::super::completions::sites;
 
 /// Connect to routers and gateways that speak IKEv2 and IPsec
 ///
@@ -52,6 +54,7 @@ pub(super) enum SiteCommand {
     /// there is `twinmesh site down`.
     Remove {
         /// Name of the site, as in its file
+        #[arg(add = ArgValueCandidates::new(sites))]
         name: String,
         #[command(flatten)]
         socket: Socket,
@@ -62,6 +65,7 @@ pub(super) enum SiteCommand {
     /// failed. It also ends a `site down`.
     Up {
         /// Name of the site, as in its file
+        #[arg(add = ArgValueCandidates::new(sites))]
         name: String,
         /// How many seconds to wait
         #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -77,6 +81,7 @@ pub(super) enum SiteCommand {
     /// It stays down over restarts of the daemon. Its peer cannot bring it up either.
     Down {
         /// Name of the site, as in its file
+        #[arg(add = ArgValueCandidates::new(sites))]
         name: String,
         #[command(flatten)]
         socket: Socket,
