@@ -214,7 +214,6 @@ impl Agent {
         let plane = self.plane.as_ref()?;
         let peer = map.peers.get(&open.peer)?;
         let status = self.peer_status(peer);
-        let path = plane.dataplane.peer_status(&open.key).and_then(|tunnel| tunnel.path);
         let facts = Facts {
             own: &map.own,
             peer,
@@ -225,7 +224,6 @@ impl Agent {
             tun_mtu: MTU,
             route_problem: self.route_problem(open.destination),
             policy: self.policy_before(open.destination),
-            path,
             tried: usable_endpoints(peer, map, &self.here).len(),
             probed: open.probed,
             is_probed: open.probe.is_some(),

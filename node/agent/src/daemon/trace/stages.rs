@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use twinmesh_control::{EndpointKind, OwnNode, Peer, PeerKind};
-use twinmesh_dataplane::PeerPath;
+use twinmesh_control::{OwnNode, Peer, PeerKind};
 
 use super::Far;
 use crate::api::{
@@ -26,7 +25,6 @@ pub(super) struct Facts<'a> {
     pub(super) route_problem: Option<String>,
     /// An SA or site whose policies may take it.
     pub(super) policy: Option<String>,
-    pub(super) path: Option<PeerPath>,
     /// At how many places the peer may be.
     pub(super) tried: usize,
     pub(super) is_probed: bool,
@@ -170,16 +168,19 @@ impl Facts<'_> {
     }
 
     fn path(&self) -> Option<Stage> {
-        let endpoint = self.path.map(|path| path.remote).or(self.status.endpoint)?;
-        let reported = self.peer.endpoints.iter().find(|reported| reported.address == endpoint);
-        let is_relayed = self.path.is_some_and(|path| path.relayed)
-            || reported.is_some_and(|reported| reported.kind == EndpointKind::Relayed);
-        let how = if is_relayed { "by relay, as" } else { "directly, to" };
-        Some(Stage::new("path", Passes, format!("datagrams go {how} {endpoint}")))
+        let path = self.status.path.as_ref()?;
+        let why: Vec<&str> = path.why_relayed.iter().map(|reason| reason.text.as_str()).collect();
+        let text = match why.as_slice() {
+            _ if !path.relayed => format!("datagrams go straight to {}", path.remote),
+            [] => format!("datagrams go by relay, to {}", path.remote),
+            why => format!("datagrams go by relay, to {}: {}", path.remote, why.join(" and ")),
+        };
+        Some(Stage::new("path", Passes, text))
     }
 
     fn mtu(&self) -> Stage {
-        let outer = self.path.map(|path| format!("; the path carries outer packets of {} bytes", path.mtu));
+        let outer = self.status.path.as_ref().and_then(|path| path.mtu);
+        let outer = outer.map(|mtu| format!("; the path carries outer packets of {mtu} bytes"));
         let text = format!(
             "packets of up to {} bytes pass {}, senders of longer ones are told (ICMP too big){}",
             self.tun_mtu,

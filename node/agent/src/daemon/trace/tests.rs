@@ -26,8 +26,12 @@ impl World {
     fn open() -> Self {
         let status = serde_json::json!({
             "id": 2, "name": "node-2", "kind": "agent", "addresses": ["100.64.0.2"], "allowed_ips": [],
-            "protocol": "wireguard", "endpoint": "192.0.2.2:4500", "state": "active", "last_handshake_age_s": 3,
-            "rx_bytes": 0, "tx_bytes": 0, "rx_packets": 0, "tx_packets": 0
+            "protocol": "wireguard", "endpoint": null, "state": "active", "last_handshake_age_s": 3,
+            "rx_bytes": 0, "tx_bytes": 0, "rx_packets": 0, "tx_packets": 0,
+            "path": {
+                "relayed": false, "remote": "192.0.2.2:4500", "kind": "host", "proven": true, "rtt_us": 900, "mtu": 1500,
+                "since_s": 9
+            }
         });
         Self {
             peer: peer(2),
@@ -77,7 +81,6 @@ impl World {
             tun_mtu: 1420,
             route_problem: self.route_problem.clone(),
             policy: self.policy.clone(),
-            path: None,
             tried: self.tried,
             is_probed: self.is_probed,
             probed: self.probed,
@@ -173,4 +176,16 @@ fn what_nobody_can_tell_leaves_the_verdict_open() {
         world.probed = None;
     });
     assert_eq!(verdict(&both), (TraceVerdict::Stopped, "node-1 tunnel no-answer".to_owned()));
+}
+
+#[test]
+fn a_relayed_path_is_told_with_its_reason_and_the_size_of_its_packets() {
+    let relayed = serde_json::json!({
+        "relayed": true, "remote": "203.0.113.9:49160", "kind": "relayed", "proven": true, "rtt_us": null, "mtu": 1280,
+        "since_s": 1, "why_relayed": [{ "code": "both-map-by-destination", "text": "both NATs map by destination" }]
+    });
+    let trace = World::with(|world| world.status.path = serde_json::from_value(relayed).unwrap());
+    let text = |name: &str| trace.stages.iter().find(|stage| stage.stage == name).unwrap().text.clone();
+    assert_eq!(text("path"), "datagrams go by relay, to 203.0.113.9:49160: both NATs map by destination");
+    assert!(text("mtu").ends_with("; the path carries outer packets of 1280 bytes"), "{}", text("mtu"));
 }
