@@ -94,9 +94,7 @@ fn a_report_has_what_daemon_and_machine_say_but_no_key_token_or_password() {
         has(&crashed.1, "state/map.json", "\"name\": \"alpha\"")?;
 
         let identity = stored(mesh, "alpha", "identity-key")?;
-        let lab =
-            mesh.lab().find_host("alpha")?.folder().parent().context("no folder of the lab")?.to_owned();
-        let token: serde_json::Value = serde_json::from_slice(&fs::read(lab.join("token"))?)?;
+        let token: serde_json::Value = serde_json::from_slice(&fs::read(mesh.lab().folder().join("token"))?)?;
         let token = token["secret"].as_str().context("no token")?;
         let secrets = [
             // The seed inside the PKCS#8 form (RFC 8410 §7); the public key in it is no secret.

@@ -114,8 +114,8 @@ fn what_stops_a_packet_is_named_with_its_node_and_rule() {
         let outer6 = mesh.outer_address("beta", IpVersion::V6)?;
         let filter = "udp dport 4500 @th,96,32 != 0x2112a442 drop";
         let script = format!(
-            "table inet cut {{ chain out {{ type filter hook output priority 0; ip daddr {outer} {filter}; \
-             ip6 daddr {outer6} {filter}; }} }}"
+            "add table inet cut; add chain inet cut out {{ type filter hook output priority 0; }}; \
+             add rule inet cut out ip daddr {outer} {filter}; add rule inet cut out ip6 daddr {outer6} {filter}"
         );
         mesh.run("alpha", &["nft", &script])?;
         let trace = stopped(mesh, "alpha", &["beta"], ["alpha", "tunnel", "no-answer"])?;
