@@ -175,7 +175,10 @@ impl Client {
     /// Peers that packets go to now.
     pub(super) fn set_in_use(&mut self, peers: &BTreeSet<SocketAddr>, now: Instant) {
         self.in_use = !peers.is_empty();
-        self.channels.set(peers, now);
+        // The reader of a stream knows no numbers: there, packets come in Data indications alone.
+        if self.transport == Transport::Udp {
+            self.channels.set(peers, now);
+        }
         self.drive(now);
     }
 

@@ -70,6 +70,17 @@ fn a_channel_that_is_used_no_more_ends_and_its_number_stays_its_peers() {
 }
 
 #[test]
+fn by_a_stream_no_channel_is_bound() {
+    let mut world = World::new(&[(NEAR, 10)]);
+    world.client.set_servers([server(NEAR, Transport::Tls)], world.now);
+    world.use_peer(PEER);
+    world.until_home(NEAR, Transport::Tls).unwrap();
+    world.seconds(600);
+    assert_eq!(carrier(&world), Some(Carrier::Stream { server: socket(NEAR) }));
+    assert_eq!(world.relay(NEAR).count(CHANNEL_BIND), 0);
+}
+
+#[test]
 fn more_peers_than_channels_are_reached_all_the_same() {
     let mut world = World::by_udp(&[(NEAR, 10)]);
     let peers: BTreeSet<_> = (0..400).map(|n| SocketAddr::from(([192, 0, 2, 1], 51_000 + n))).collect();
