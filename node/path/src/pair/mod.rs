@@ -42,6 +42,8 @@ use pair::Pair;
 use secret::Tag;
 use settings::{LEAST_KEEPALIVE, MOST_KEEPALIVE};
 
+use crate::message::{canonical, is_host};
+
 /// All pairs of one node; `I` names a peer.
 ///
 /// After each call that takes `now`, drain [`Self::poll_transmit`], then [`Self::poll_event`], each until `None`; then
@@ -125,7 +127,9 @@ impl<I: Copy + Ord> Pairs<I> {
         let Some(received) = check::read(datagram) else { return Handled::NotOurs };
         let Some(&id) = self.tags.get(&received.tag) else { return Handled::NotOurs };
         let Some(entry) = self.entries.get(&id) else { return Handled::NotOurs };
-        if !check::is_authentic(&entry.pair.secret, datagram) {
+        // Nobody sends from such addresses, and an answer must not go there.
+        let from = canonical(from);
+        if !is_host(&from) || !check::is_authentic(&entry.pair.secret, datagram) {
             return Handled::Refused;
         }
         let mut handled = Handled::Refused;

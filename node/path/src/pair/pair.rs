@@ -109,7 +109,7 @@ impl Pair {
         if !self.answering.take(now) {
             return;
         }
-        outbox.push(from, check::answer(&self.secret, id, self.purpose(now), canonical(from)));
+        outbox.push(from, check::answer(&self.secret, id, self.purpose(now), from));
         let is_direct = self.direct().is_some();
         if purpose == Use::InUse {
             let begins = !self.in_use(now);
@@ -119,7 +119,7 @@ impl Pair {
             }
         }
         let looks = is_direct || self.in_use(now);
-        if let Some(target) = self.target_or_learn(canonical(from), local, now)
+        if let Some(target) = self.target_or_learn(from, local, now)
             && looks
         {
             target.search(now);

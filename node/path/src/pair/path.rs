@@ -121,6 +121,6 @@ pub enum Handled<I> {
     Checked(I),
     /// Its answer to one of ours.
     Answered(I),
-    /// It names a pair, and was not made by that peer, or answers nothing that was asked.
+    /// It names a pair, and was not made by that peer, answers nothing that was asked, or comes from where nobody can be.
     Refused,
 }

@@ -64,6 +64,9 @@ fn absurd_addresses_of_a_peer_are_not_tried() {
     for absurd in ["127.0.0.1:4500", "224.0.0.1:4500", "0.0.0.0:4500", "255.255.255.255:9", "198.51.100.7:0"]
     {
         world.nodes[0].pairs.heard(PEER, absurd.parse().unwrap(), world.now);
+        let (sent, check) = (world.nodes[0].sent, world.nodes[1].last_check.clone());
+        assert_eq!(world.inject(0, absurd.parse().unwrap(), &check), Handled::Refused);
+        assert_eq!(world.nodes[0].sent, sent, "not even an old check is answered there");
         let known = world.nodes[0].pairs.status(PEER, world.now).unwrap().candidates;
         assert!(known.iter().all(|known| known.candidate.address != absurd.parse().unwrap()), "{absurd}");
     }
