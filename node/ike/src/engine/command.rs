@@ -33,6 +33,10 @@ impl Engine {
                 let concerned = |session: &Session| session.connection() == Some(&*connection);
                 self.each(now, concerned, random, |session, ctx| session.relocate(ctx, local, &additional));
             }
+            Command::Lead { connection, local, remote } => {
+                let concerned = |session: &Session| session.connection() == Some(&*connection);
+                self.each(now, concerned, random, |session, ctx| session.lead(ctx, local, remote));
+            }
             Command::Reauthenticate { ike_sa } => {
                 if let Some(spi) = self.find(|session| session.core.id == ike_sa) {
                     self.step(now, spi, random, Session::reauthenticate);

@@ -1,6 +1,6 @@
 //! What the caller asks of the engine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{ChildSaId, IkeSaId};
@@ -48,6 +48,13 @@ pub enum Command {
         connection: Arc<str>,
         local: IpAddr,
         additional: Vec<IpAddr>,
+    },
+    /// The caller has found that the peer is reached at `remote`, from `local`. The IKE SAs of the connection go on there
+    /// without MOBIKE, those being set up too: the peer is asked for a sign of life there and follows what it hears.
+    Lead {
+        connection: Arc<str>,
+        local: IpAddr,
+        remote: SocketAddr,
     },
     /// A new IKE SA from scratch with the same children; the old one goes on until nothing is missing in the new one
     /// (RFC 7296 §2.8.3).

@@ -1,12 +1,12 @@
 //! What the engine asks and commands of a session.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::context::Context;
 use super::established::Established;
 use super::task::Task;
 use super::wanted::{Trigger, Wanted};
-use super::{Phase, Session, mobike, reauth};
+use super::{Phase, Session, follow, mobike, reauth};
 use crate::output::{ChildSaId, DeleteReason};
 
 impl Session {
@@ -94,6 +94,23 @@ impl Session {
                 self.core.move_attempt(ctx, path);
             }
             Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
+        }
+    }
+
+    /// The peer is reached there, as the caller knows.
+    pub(crate) fn lead(&mut self, ctx: &mut Context<'_>, local: IpAddr, remote: SocketAddr) {
+        let mut path = self.core.path;
+        path.local.set_ip(local);
+        path.remote = remote;
+        match &mut self.phase {
+            // With MOBIKE the ends settle it between them.
+            Phase::Established(established) if self.core.mobility.mobike.is_none() => {
+                follow::led(established, &mut self.core, ctx, path);
+            }
+            Phase::InitSent(_) | Phase::IntermediateSent(_) | Phase::AuthSent(_) => {
+                self.core.move_attempt(ctx, path);
+            }
+            Phase::Established(_) | Phase::AuthAwaited(_) | Phase::Closed { .. } | Phase::Gone => {}
         }
     }
 

@@ -24,6 +24,19 @@ impl Established {
     }
 }
 
+/// The caller knows that the peer is there.
+pub(super) fn led(established: &mut Established, core: &mut Core, ctx: &mut Context<'_>, path: Path) {
+    if core.path == path {
+        return;
+    }
+    core.move_to(ctx, path);
+    if established.is_in_use() {
+        core.move_children(ctx, established);
+    }
+    established.tasks.push_first(ctx.now, Task::Liveness);
+    established.run_tasks(core, ctx);
+}
+
 impl Core {
     /// An authentic message that is not a repetition came in on this path: only such a one moves anything (trap 8).
     pub(super) fn heard_from(&mut self, ctx: &mut Context<'_>, path: Path, kind: Kind, phase: &mut Phase) {
