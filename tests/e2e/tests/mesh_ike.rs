@@ -67,7 +67,8 @@ fn count(bytes: &[u8], wanted: &[u8]) -> usize {
 const KINDS: &str = "
 esp = [payload for payload in payloads if payload[0] & 0x80 and len(payload) > 1]
 ike = [payload for payload in payloads if payload[:4] == bytes(4) or payload == b'\\xff']
-print(len(esp), len(payloads) - len(esp) - len(ike))
+checks = [payload for payload in payloads if payload[0] < 0x40 and payload[4:8] == bytes.fromhex('2112a442')]
+print(len(esp), len(payloads) - len(esp) - len(ike) - len(checks))
 ";
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use twinmesh_control::{EndpointKind, Generation, NatReport};
 
-use super::PeerStatus;
+use super::{CheckStatus, PeerStatus};
 
 /// All of `explain --json`: one peer, what carries its traffic, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Candidate {
     pub used: bool,
     /// Why it is never tried.
     pub problem: Option<String>,
+    /// What came of its checks; `null`: there are none, as of a peer without an agent.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
 }
 
 /// Something that happened.

@@ -32,8 +32,26 @@ pub struct PathStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayReason {
     /// For programs: `no-common-ip-version`, `udp-blocked`, `both-map-by-destination`, `maps-by-destination`,
-    /// `nat-not-known`, `no-answer`, `checking`; there may be more.
+    /// `nat-not-known`, `no-answer`, `not-stable`, `checking`, `idle`; there may be more.
     pub code: String,
     /// For people: one sentence without its stop.
     pub text: String,
+}
+
+/// What came of checking one address of a peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    pub state: CheckState,
+    /// Round trip of the last answer, in microseconds.
+    pub rtt_us: Option<u64>,
+}
+
+/// How far the checks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckState {
+    Never,
+    Waiting,
+    Answered,
+    Silent,
 }

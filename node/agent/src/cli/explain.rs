@@ -7,7 +7,9 @@ use twinmesh_control::{NatBehaviour, NatReport, PeerKind};
 
 use super::status::{age, bytes};
 use super::{CommandError, ask, print, print_json, table};
-use crate::api::{Candidate, Explanation, Happening, PathStatus, PeerActivity, PeerStatus, Request};
+use crate::api::{
+    Candidate, CheckState, CheckStatus, Explanation, Happening, PathStatus, PeerActivity, PeerStatus, Request,
+};
 
 pub(super) fn run(socket: &Path, peer: String, json: bool) -> Result<(), CommandError> {
     let explanation: Explanation = ask(socket, &Request::Explain { peer })?;
@@ -110,13 +112,28 @@ fn candidates(candidates: &[Candidate]) -> String {
     rows.extend(candidates.iter().map(|candidate| {
         let kind = candidate.kind.as_ref().map_or_else(|| "heard".to_owned(), ToString::to_string);
         let state = match &candidate.problem {
-            _ if candidate.used => "in use".to_owned(),
-            Some(problem) => format!("never tried: {problem}"),
-            None => "known".to_owned(),
+            Some(problem) if !candidate.used => format!("never tried: {problem}"),
+            _ => [candidate.used.then(|| "in use".to_owned()), candidate.check.and_then(checked)]
+                .into_iter()
+                .flatten()
+                .reduce(|used, checked| format!("{used}, {checked}"))
+                .unwrap_or_else(|| "known".to_owned()),
         };
         vec![candidate.address.to_string(), kind, state]
     }));
     format!("\n{}", table(&rows))
+}
+
+fn checked(check: CheckStatus) -> Option<String> {
+    match (check.state, check.rtt_us) {
+        (CheckState::Never, _) => None,
+        (CheckState::Waiting, _) => Some("being checked".to_owned()),
+        (CheckState::Answered, rtt) => Some(format!(
+            "answers{}",
+            rtt.map(|rtt| format!(" in {}", milliseconds(rtt))).unwrap_or_default()
+        )),
+        (CheckState::Silent, _) => Some("does not answer".to_owned()),
+    }
 }
 
 fn history(history: &[Happening], now: u64) -> String {
@@ -160,7 +177,10 @@ mod tests {
             "peer_nat": { "ipv4": { "class": "none" } },
             "generation": 3,
             "candidates": [
-                { "address": "198.51.100.2:4500", "kind": "host", "used": true, "problem": null },
+                { "address": "198.51.100.2:4500", "kind": "host", "used": true, "problem": null,
+                  "check": { "state": "answered", "rtt_us": 1250 } },
+                { "address": "203.0.113.7:61000", "kind": "reflexive", "used": false, "problem": null,
+                  "check": { "state": "silent", "rtt_us": null } },
                 { "address": "100.64.0.9:4500", "kind": "host", "used": false, "problem": "it lies in the mesh itself" }
             ],
             "history": [{ "time_ms": 1_000_000, "text": "ESP: an IKE SA stands, with 198.51.100.2:4500" }],
@@ -185,9 +205,10 @@ Path       direct, to 198.51.100.2:4500, round trip 1.2 ms, MTU 1500, for 60 s
 NAT here   IPv4: endpoint-independent, filtering address-dependent
 NAT there  IPv4: none
 
-CANDIDATE          KIND  STATE
-198.51.100.2:4500  host  in use
-100.64.0.9:4500    host  never tried: it lies in the mesh itself
+CANDIDATE          KIND       STATE
+198.51.100.2:4500  host       in use, answers in 1.2 ms
+203.0.113.7:61000  reflexive  does not answer
+100.64.0.9:4500    host       never tried: it lies in the mesh itself
 
 What happened:
 90 s ago  ESP: an IKE SA stands, with 198.51.100.2:4500

@@ -14,6 +14,7 @@ use super::change::EngineChanges;
 use super::history::History;
 use super::manual_sas::ManualSas;
 use super::netcheck::Netcheck;
+use super::paths::Paths;
 use super::pending::Pending;
 use super::plane::Plane;
 use super::relays::Relays;
@@ -57,6 +58,7 @@ pub(super) struct Agent {
     pub(super) relays: Relays,
     pub(super) history: History,
     pub(super) changes: EngineChanges,
+    pub(super) paths: Paths,
     pub(super) mapper: PortMapper,
     pub(super) map_due: Option<Instant>,
     pub(super) map_written: Option<Instant>,
@@ -104,6 +106,7 @@ impl Agent {
             relays,
             history: History::default(),
             changes: EngineChanges::default(),
+            paths: Paths::new(random()?),
             map_due: None,
             map_written: None,
             counters_due: Instant::now() + COUNTERS_INTERVAL,
@@ -167,6 +170,7 @@ impl Agent {
         [
             session,
             changes,
+            self.paths.poll_timeout(),
             relays,
             traces,
             plane,
@@ -241,33 +245,23 @@ impl Agent {
 
     pub(super) fn handle_dataplane(&mut self, event: DataplaneEvent, now: Instant) {
         match event {
-            DataplaneEvent::Stun { from, datagram } => {
-                if self.handle_relay_stun(from, &datagram, now)
-                    || self.handle_question_stun(from, &datagram, now)
-                {
-                    return;
-                }
-                let before = self.stun.reflexive();
-                self.stun.handle_datagram(from, &datagram, now);
-                let after = self.stun.reflexive();
-                // Another mapping may be another NAT's.
-                if before.iter().any(|seen| !after.contains(seen)) {
-                    self.netcheck.network_changed(now);
-                    self.mapper.ask_again();
-                }
-            }
+            DataplaneEvent::Stun { from, datagram } => self.handle_stun(from, &datagram, now),
             DataplaneEvent::Ike { from, to, datagram } => self.handle_ike(from, to, &datagram, now),
             DataplaneEvent::Wanted { guard, flow } => self.site_wanted(&guard, &flow, now),
             DataplaneEvent::Probed { peer, engine, token } => {
                 self.trace_probed(&peer, token, now);
                 self.engine_proven(&peer, engine, token, now);
             }
-            DataplaneEvent::Silent { peer, engine } => self.engine_silent(&peer, engine, now),
+            DataplaneEvent::Silent { peer, engine } => {
+                self.path_silent(&peer, engine, now);
+                self.engine_silent(&peer, engine, now);
+            }
             DataplaneEvent::Unheard { peer, engine } => self.engine_unheard(&peer, engine, now),
             DataplaneEvent::Answers { peer, engine } => self.engine_answers(&peer, engine, now),
             DataplaneEvent::PeerUp { peer, endpoint } => {
                 tracing::debug!(%peer, %endpoint, "a tunnel is up");
                 self.happened(&peer, format!("WireGuard: a session stands, with {endpoint}"));
+                self.path_heard(&peer, endpoint, now);
                 self.tunnels_changed();
             }
             DataplaneEvent::EndpointChanged { peer, endpoint } => {
@@ -275,7 +269,9 @@ impl Agent {
                 self.happened(&peer, format!("heard from {endpoint}: traffic goes there now"));
                 self.tunnels_changed();
             }
-            DataplaneEvent::Heard { .. } | DataplaneEvent::Needed { .. } | _ => {}
+            DataplaneEvent::Heard { peer, from } => self.path_heard(&peer, from, now),
+            DataplaneEvent::Needed { peer } => self.path_needed(&peer, now),
+            _ => {}
         }
     }
 
@@ -300,6 +296,7 @@ impl Agent {
         }
         self.move_sites(now);
         self.retry_unreached_sites(now);
+        self.paths_see_new_network(now);
         self.nodes_see_new_network(now);
         self.stun.restart(now);
         self.relays_see_new_network(now);
@@ -340,6 +337,8 @@ impl Agent {
         while let Some(output) = self.session.as_mut().and_then(Session::poll_output) {
             self.obey(output, now).await;
         }
+        // What came of the map and of relays is in by now.
+        self.drive_paths(now);
         self.give_up_if_due(now);
     }
 }

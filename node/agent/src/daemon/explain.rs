@@ -70,6 +70,7 @@ impl Agent {
             kind: reported_as(peer, address),
             used: used == Some(address),
             problem: problem.map(str::to_owned),
+            check: self.check_of(peer, address),
         };
         let usable = usable_endpoints(peer, map, &self.here);
         let heard = used.filter(|used| !usable.contains(used));

@@ -176,6 +176,7 @@ impl Agent {
         }
         tracing::info!(?nat, "what the NAT does");
         self.netcheck.nat = nat;
+        self.sync_surroundings(now);
         if let Some(session) = self.session.as_mut() {
             session.endpoints_changed();
         }

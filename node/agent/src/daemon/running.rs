@@ -53,6 +53,7 @@ impl Agent {
         self.end_nodes();
         self.end_traces();
         self.changes.clear();
+        self.paths.clear();
         self.end_sites();
         self.manual_sas.sweep |= self.has_sas();
         self.plane = None;
@@ -69,6 +70,7 @@ impl Agent {
         }
         let now = Instant::now();
         self.sync_relays(change, now);
+        self.sync_paths(change, now);
         self.sync_changes(change, now);
         self.sync_nodes(change, now);
         self.drive_changes(now);

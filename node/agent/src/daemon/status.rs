@@ -56,7 +56,7 @@ impl Agent {
                 map.peers.values().map(|peer| self.peer_status_of(peer, &tunnels, &nodes)).collect()
             }),
             datagrams: named(datagrams),
-            drops: named(drops.into_iter().chain(self.traces.drops()).collect()),
+            drops: named(drops.into_iter().chain(self.traces.drops()).chain(self.paths.drops()).collect()),
             adjusted: named(adjusted),
             workers: self.workers(),
             memory_kib: resident_kib(),

@@ -32,6 +32,8 @@ pub(super) struct Tunnel {
     /// Whether WireGuard is spoken with it.
     pub(super) wireguard: bool,
     pub(super) probe: Option<ProbeAddresses>,
+    /// Whether this node decides which way its packets take.
+    pub(super) managed: bool,
 }
 
 impl Tunnel {
@@ -45,6 +47,7 @@ impl Tunnel {
             keepalive: (here.behind_nat != Some(false) && in_wireguard(peer)).then_some(KEEPALIVE),
             wireguard: !peer.compliance,
             probe: (peer.kind == PeerKind::Agent).then(|| probe_addresses(peer, map)).flatten(),
+            managed: peer.kind == PeerKind::Agent,
         }
     }
 
@@ -53,7 +56,7 @@ impl Tunnel {
             public_key: self.key,
             preshared_key: None,
             endpoints: self.endpoints.clone(),
-            endpoint: EndpointPolicy::Follow,
+            endpoint: if self.managed { EndpointPolicy::Managed } else { EndpointPolicy::Follow },
             allowed_ips: self.allowed_ips.clone(),
             keepalive: self.keepalive,
             wireguard: self.wireguard,

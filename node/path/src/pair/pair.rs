@@ -91,8 +91,15 @@ impl Pair {
     /// The peer was heard from there by other means than checks.
     pub(crate) fn heard(&mut self, from: SocketAddr, local: &LocalSettings, now: Instant) {
         self.used(now);
-        if let Some(target) = self.target_or_learn(canonical(from), local, now) {
-            target.search(now);
+        let from = canonical(from);
+        let Some(target) = self.target_or_learn(from, local, now) else { return };
+        target.search(now);
+        // It may have moved there; one that is merely heard by two ways is known at both.
+        if !target.is_proven()
+            && let Some(chosen) = self.chosen.filter(|chosen| chosen.address != from)
+            && let Some(target) = self.target_mut(chosen.address)
+        {
+            target.recheck();
         }
     }
 

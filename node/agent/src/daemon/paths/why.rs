@@ -4,7 +4,11 @@
 //! in what comes from Y. What it lets in is where X has sent to: by the whole address, which X must know beforehand,
 //! or by the IP address alone. One of the two ways is enough, since the answer follows the packet.
 
+use std::time::Duration;
+
 use twinmesh_control::{Endpoint, EndpointKind, NatBehaviour, NatClass, NatFiltering, NatReport};
+
+use twinmesh_path::pair::{Checked, Kind, PairStatus};
 
 use crate::api::RelayReason;
 
@@ -16,6 +20,59 @@ pub(super) struct End<'a> {
     pub(super) nat: &'a NatReport,
     /// Where it may be reached.
     pub(super) endpoints: &'a [Endpoint],
+}
+
+/// What the checks of direct addresses have come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Checks {
+    /// Whether there is traffic, without which nothing is checked.
+    in_use: bool,
+    /// So many were asked long enough, and none of these has answered.
+    silent: usize,
+    answered: bool,
+    /// For how long a path must have answered before it is taken, since one died lately.
+    hold: Option<Duration>,
+}
+
+impl Checks {
+    pub(super) fn of(pair: &PairStatus) -> Self {
+        let direct = || pair.candidates.iter().filter(|candidate| candidate.candidate.kind != Kind::Relayed);
+        Self {
+            in_use: pair.in_use,
+            silent: direct().filter(|candidate| matches!(candidate.state, Checked::Silent { .. })).count(),
+            answered: direct().any(|candidate| matches!(candidate.state, Checked::Answered { .. })),
+            hold: pair.hold,
+        }
+    }
+
+    fn reason(&self) -> RelayReason {
+        match self {
+            Self { answered: true, hold: Some(hold), .. } => reason(
+                "not-stable",
+                format!(
+                    "a direct path died lately: the next is taken when it has answered for {} s",
+                    hold.as_secs()
+                ),
+            ),
+            Self { in_use: false, .. } => {
+                reason("idle", "direct paths are looked for when there is traffic".to_owned())
+            }
+            Self { answered: true, .. } | Self { silent: 0, .. } => {
+                reason("checking", "no direct path is proven yet".to_owned())
+            }
+            Self { silent: 1, .. } => reason(
+                "no-answer",
+                "the one direct address that was checked does not answer: a firewall may stand between"
+                    .to_owned(),
+            ),
+            Self { silent, .. } => reason(
+                "no-answer",
+                format!(
+                    "none of {silent} direct addresses that were checked answers: a firewall may stand between"
+                ),
+            ),
+        }
+    }
 }
 
 /// By one IP version.
@@ -36,9 +93,8 @@ enum Mapping {
     ByDestination,
 }
 
-/// What stands in the way of a direct path between the two; at least one sentence. `silent`: so many direct addresses
-/// were checked long enough, and none has answered.
-pub(super) fn why_relayed(here: End<'_>, there: End<'_>, silent: usize) -> Vec<RelayReason> {
+/// What stands in the way of a direct path between the two; at least one sentence.
+pub(super) fn why_relayed(here: End<'_>, there: End<'_>, checks: &Checks) -> Vec<RelayReason> {
     let ways = [Version::V4, Version::V6].map(|version| way(version, here, there));
     let mut reasons: Vec<RelayReason> = ways
         .iter()
@@ -49,7 +105,7 @@ pub(super) fn why_relayed(here: End<'_>, there: End<'_>, silent: usize) -> Vec<R
         reasons.push(reason("no-common-ip-version", text));
     }
     if ways.contains(&Way::Open) {
-        reasons.push(unanswered(silent));
+        reasons.push(checks.reason());
         for end in [here, there] {
             if end.nat.ipv4.is_none() && end.nat.ipv6.is_none() {
                 let text = format!("what NAT stands before {} is not known", end.name);
@@ -58,23 +114,6 @@ pub(super) fn why_relayed(here: End<'_>, there: End<'_>, silent: usize) -> Vec<R
         }
     }
     reasons
-}
-
-fn unanswered(silent: usize) -> RelayReason {
-    match silent {
-        0 => reason("checking", "no direct path is proven yet".to_owned()),
-        1 => reason(
-            "no-answer",
-            "the one direct address that was checked does not answer: a firewall may stand between"
-                .to_owned(),
-        ),
-        _ => reason(
-            "no-answer",
-            format!(
-                "none of {silent} direct addresses that were checked answers: a firewall may stand between"
-            ),
-        ),
-    }
 }
 
 fn reason(code: &str, text: String) -> RelayReason {
@@ -204,11 +243,15 @@ mod tests {
         Endpoint { address: address.parse().unwrap(), kind }
     }
 
+    fn unanswered(silent: usize) -> Checks {
+        Checks { in_use: true, silent, ..Checks::default() }
+    }
+
     /// By IPv4 alone.
     fn reasons(
         (here, here_kind): (Option<NatBehaviour>, EndpointKind),
         (there, there_kind): (Option<NatBehaviour>, EndpointKind),
-        silent: usize,
+        checks: Checks,
     ) -> Vec<(String, String)> {
         let here_nat = NatReport { ipv4: here, ipv6: None };
         let there_nat = NatReport { ipv4: there, ipv6: None };
@@ -217,7 +260,7 @@ mod tests {
         let there = [endpoint("203.0.113.1:4500", there_kind), relayed];
         let here = End { name: "this node", nat: &here_nat, endpoints: &here };
         let there = End { name: "beta", nat: &there_nat, endpoints: &there };
-        why_relayed(here, there, silent).into_iter().map(|reason| (reason.code, reason.text)).collect()
+        why_relayed(here, there, &checks).into_iter().map(|reason| (reason.code, reason.text)).collect()
     }
 
     #[test]
@@ -286,7 +329,8 @@ mod tests {
                 "by IPv4, UDP is blocked before beta".to_owned(),
             ),
         ] {
-            let found = reasons((Some(here.0), here.1.clone()), (Some(there.0), there.1.clone()), 3);
+            let found =
+                reasons((Some(here.0), here.1.clone()), (Some(there.0), there.1.clone()), unanswered(3));
             assert_eq!(found, [(code.to_owned(), text)]);
         }
     }
@@ -295,15 +339,24 @@ mod tests {
     fn what_is_not_known_is_said_and_how_far_the_checks_are() {
         let seen = EndpointKind::Reflexive;
         let cone = Some(nat("endpoint-independent", Some("address-dependent")));
-        for (silent, code, text) in [
-            (0, "checking", "no direct path is proven yet"),
+        let used = unanswered(0);
+        let hold = Some(Duration::from_secs(3));
+        for (checks, code, text) in [
+            (Checks::default(), "idle", "direct paths are looked for when there is traffic"),
+            (used, "checking", "no direct path is proven yet"),
+            (Checks { answered: true, silent: 4, ..used }, "checking", "no direct path is proven yet"),
             (
-                1,
+                Checks { answered: true, hold, ..used },
+                "not-stable",
+                "a direct path died lately: the next is taken when it has answered for 3 s",
+            ),
+            (
+                Checks { silent: 1, hold, ..used },
                 "no-answer",
                 "the one direct address that was checked does not answer: a firewall may stand between",
             ),
         ] {
-            let found = reasons((cone.clone(), seen.clone()), (None, seen.clone()), silent);
+            let found = reasons((cone.clone(), seen.clone()), (None, seen.clone()), checks);
             let unknown = ("nat-not-known".to_owned(), "what NAT stands before beta is not known".to_owned());
             assert_eq!(found, [(code.to_owned(), text.to_owned()), unknown]);
         }
@@ -322,7 +375,7 @@ mod tests {
         let codes = |here: &[Endpoint], there: &[Endpoint]| -> Vec<String> {
             let here = End { name: "this node", nat: &nat, endpoints: here };
             let there = End { name: "beta", nat: &nat, endpoints: there };
-            let reasons = why_relayed(here, there, 2);
+            let reasons = why_relayed(here, there, &unanswered(2));
             reasons.into_iter().map(|reason| reason.code).collect()
         };
         assert_eq!(codes(&both, &both), ["both-map-by-destination", "no-answer"]);

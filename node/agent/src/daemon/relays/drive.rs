@@ -126,7 +126,7 @@ impl Agent {
                 self.send_to_relay(transmit);
             }
             let Some(event) = self.relays.client.poll_event() else { return };
-            self.obey_relays(&event);
+            self.obey_relays(&event, now);
         }
     }
 
@@ -146,9 +146,9 @@ impl Agent {
         }
     }
 
-    fn obey_relays(&mut self, event: &Event) {
+    fn obey_relays(&mut self, event: &Event, now: Instant) {
         match *event {
-            Event::Home(home) => self.relay_changed(home),
+            Event::Home(home) => self.relay_changed(home, now),
             Event::Carry { peer, carrier } => self.carry(peer, carrier),
             Event::Forget { peer } => {
                 self.relays.known.remove(peer);
@@ -183,7 +183,8 @@ impl Agent {
         plane.dataplane.set_relayed(peer, carrier);
     }
 
-    fn relay_changed(&mut self, home: Option<Home>) {
+    fn relay_changed(&mut self, home: Option<Home>, now: Instant) {
+        self.sync_surroundings(now);
         let text = match home {
             Some(Home { server, transport: Transport::Udp, answers: true, .. }) => {
                 format!("the relay in use is {server}")

@@ -12,7 +12,7 @@ mod stream;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -64,6 +64,13 @@ impl Relays {
 
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         self.client.poll_timeout(now).into_iter().chain(self.usage.poll_timeout()).min()
+    }
+
+    /// The hosts of all relays: what comes from one of them is relayed.
+    pub(super) fn hosts(&self) -> Vec<IpAddr> {
+        let hosts: BTreeSet<IpAddr> = self.granted.iter().map(|relay| relay.address.ip()).collect();
+        let relayed = self.peers.values().flatten().map(SocketAddr::ip);
+        hosts.into_iter().chain(relayed).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Where peers have their traffic relayed to, as far as the map changed.

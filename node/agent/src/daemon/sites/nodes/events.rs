@@ -44,8 +44,7 @@ impl Agent {
                     standing.link.remote = remote;
                     standing.link.nat = nat;
                     node.attempts.succeeded(remote);
-                    self.history
-                        .note(node.wanted.id, format!("ESP: heard from {remote}: traffic goes there now"));
+                    self.history.note(node.wanted.id, format!("ESP: IKE goes on with {remote}"));
                 }
                 self.move_children(ike_sa, local, remote, encapsulation);
                 self.tunnels_changed();

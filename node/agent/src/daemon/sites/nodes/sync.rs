@@ -1,5 +1,6 @@
 //! The peers in ESP follow the network map and this machine's network.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::traffic::Traffic;
 use super::wanted::Wanted;
 use super::{CHILD, MARK, Node, Nodes};
 use crate::control::MapChange;
+use crate::network::source_address;
 use crate::site::SiteChild;
 
 impl Agent {
@@ -77,6 +79,19 @@ impl Agent {
         if let Some(node) = self.sites.nodes.peers.get_mut(&id) {
             node.standing = None;
             node.attempts.restart(now, true);
+        }
+    }
+
+    /// A peer is reached there from now on.
+    pub(in crate::daemon) fn lead_node(&mut self, id: NodeId, remote: SocketAddr, now: Instant) {
+        let Some(node) = self.sites.nodes.peers.get(&id) else { return };
+        let connection = node.connection.clone();
+        match source_address(remote.ip()) {
+            Ok(local) => {
+                self.command(Command::Lead { connection, local, remote }, now);
+                self.obey_engine(now);
+            }
+            Err(error) => tracing::debug!(%remote, %error, "there is no way to where a peer is reached"),
         }
     }
 
