@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | direct | no answer for 1.6 s | another direct one that answered meanwhile, else the relay, else none |
 //! | direct | no answer for 1 s, and another direct one answered meanwhile | that one |
+//! | direct | no answer for 250 ms, and the peer was heard at another direct one, which answered meanwhile | that one |
 //! | direct | 10 minutes without use, and a relay stands | the relay |
 //! | direct | another one's round trip is shorter by a quarter and 10 ms | that one, once a minute at most |
 //! | direct | the tunnel passes nothing, and a relay stands | the relay |
@@ -30,6 +31,8 @@ const HEALTH: Duration = Duration::from_mins(2);
 const SILENCE: Duration = Duration::from_secs(3);
 /// In doubt for so long, a path gives way to one that answers.
 const DOUBT: Duration = Duration::from_secs(1);
+/// The same while the peer seems to have moved.
+const DOUBT_OF_MOVED: Duration = Duration::from_millis(250);
 /// After a choice, before a round trip counts…
 const FIRST_DWELL: Duration = Duration::from_secs(15);
 /// …and after one for the round trip.
@@ -132,7 +135,9 @@ impl Pair {
             self.hold = Duration::ZERO;
             return (Some(relay), Why::Idle);
         }
-        if doubt.is_some_and(|since| now >= since + DOUBT)
+        let moved = self.heard_elsewhere.is_some_and(|at| now < at + SILENCE);
+        let patience = if moved { DOUBT_OF_MOVED } else { DOUBT };
+        if doubt.is_some_and(|since| now >= since + patience)
             && let Some(next) = self.substitute(doubt, local, now)
         {
             return (Some(next), Why::Lost);

@@ -43,6 +43,8 @@ pub(crate) struct Pair {
     pub(super) hold: Duration,
     /// When the network changed: paths that die then are not to blame.
     pub(super) network_changed: Option<Instant>,
+    /// Data of the peer's came from where no path was proven: it may have moved there.
+    pub(super) heard_elsewhere: Option<Instant>,
     /// When the direct path died while nobody used it.
     pub(super) lost_unused: Option<Instant>,
     /// Shorter than others' where mappings were found to live shorter.
@@ -71,6 +73,7 @@ impl Pair {
             pause: LEAST_PAUSE,
             hold: Duration::ZERO,
             network_changed: None,
+            heard_elsewhere: None,
             lost_unused: None,
             keepalive: None,
             dwell: None,
@@ -100,6 +103,7 @@ impl Pair {
             && let Some(target) = self.target_mut(chosen.address)
         {
             target.recheck();
+            self.heard_elsewhere = Some(now);
         }
     }
 
