@@ -17,10 +17,8 @@ pub struct Server(Child);
 impl Server {
     /// Serves the host's own folder at port 8000 of that address.
     pub fn http(mesh: &Mesh, host: &str, address: IpAddr) -> Result<Self> {
-        let bind = address.to_string();
-        let serve =
-            format!("exec python3 -m http.server --bind {bind} --directory $TWINMESH_LAB_HOST_DIR 8000");
-        Self::start(mesh, host, &["sh", "-c", &serve], 8000)
+        let folder = mesh.lab().find_host(host)?.folder().display().to_string();
+        Self::start(mesh, host, &["python3", "-c", HTTP, &address.to_string(), &folder], 8000)
     }
 
     /// An iperf3 server at its usual port.
@@ -44,6 +42,18 @@ impl Server {
         Ok(server)
     }
 }
+
+/// Python's own server asks for its name by DNS, and hosts of a lab have none: an answer that it cannot be reached may be
+/// long in coming.
+const HTTP: &str = "
+import http.server, socket, socketserver, sys
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    address_family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+def handler(*arguments):
+    return http.server.SimpleHTTPRequestHandler(*arguments, directory=sys.argv[2])
+Server((sys.argv[1], 8000), handler).serve_forever()
+";
 
 const UDP_ECHO: &str = "
 import socket, sys
