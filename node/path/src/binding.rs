@@ -19,6 +19,7 @@ const MOST_REQUESTS: u32 = 5;
 #[derive(Debug)]
 pub struct StunClient {
     probes: Vec<Probe>,
+    interval: Duration,
     random: fastrand::Rng,
 }
 
@@ -41,7 +42,7 @@ pub struct Request {
 impl StunClient {
     /// `random` makes transaction ids: it must not be foreseeable from outside.
     pub fn new(random: fastrand::Rng) -> Self {
-        Self { probes: Vec::new(), random }
+        Self { probes: Vec::new(), interval: INTERVAL, random }
     }
 
     /// Asks these servers from now on; of each family the first. Servers that stay are not asked anew.
@@ -53,6 +54,14 @@ impl StunClient {
             if !self.probes.iter().any(|probe| probe.server == server) {
                 self.probes.push(Probe { server, reflexive: None, pending: None, due: now });
             }
+        }
+    }
+
+    /// Asks at least so often, since the NAT forgets sooner than the usual interval; `None`: it is not known to.
+    pub fn set_keepalive(&mut self, keepalive: Option<Duration>, now: Instant) {
+        self.interval = keepalive.map_or(INTERVAL, |keepalive| keepalive.min(INTERVAL));
+        for probe in &mut self.probes {
+            probe.due = probe.due.min(now + self.interval);
         }
     }
 
@@ -88,8 +97,8 @@ impl StunClient {
         };
         let sent = sent + 1;
         probe.pending = Some((id, sent));
-        probe.due =
-            now + if sent < MOST_REQUESTS { FIRST_RETRANSMISSION * 2_u32.pow(sent - 1) } else { INTERVAL };
+        probe.due = now
+            + if sent < MOST_REQUESTS { FIRST_RETRANSMISSION * 2_u32.pow(sent - 1) } else { self.interval };
         Some(Request { to: probe.server, datagram: request(id) })
     }
 
@@ -105,7 +114,7 @@ impl StunClient {
         }
         let seen = Some(answer.mapped);
         probe.pending = None;
-        probe.due = now + INTERVAL;
+        probe.due = now + self.interval;
         std::mem::replace(&mut probe.reflexive, seen) != seen
     }
 
@@ -162,6 +171,21 @@ mod tests {
         assert_eq!(client.behind_nat(|_| true), Some(false));
         assert_eq!(client.poll_timeout(), Some(now + INTERVAL));
         assert!(!client.handle_datagram(SERVER.parse().unwrap(), &answer, now), "an answer counts once");
+    }
+
+    #[test]
+    fn where_mappings_are_short_lived_it_asks_more_often() {
+        let now = Instant::now();
+        let mut client = client(now);
+        let request = client.poll_request(now).unwrap();
+        client.handle_datagram(SERVER.parse().unwrap(), &answer(&request.datagram, "203.0.113.9:1"), now);
+        let short = Duration::from_secs(5);
+        client.set_keepalive(Some(short), now);
+        assert_eq!(client.poll_timeout(), Some(now + short));
+        let request = client.poll_request(now + short).unwrap();
+        let answer = answer(&request.datagram, "203.0.113.9:1");
+        client.handle_datagram(SERVER.parse().unwrap(), &answer, now + short);
+        assert_eq!(client.poll_timeout(), Some(now + 2 * short));
     }
 
     #[test]

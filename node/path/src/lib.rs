@@ -5,6 +5,7 @@
 //!   StunClient   the data port   ─ every 20 s ─► server        the address that others see, kept alive
 //!   Prober       two fresh ports ─ now and then ► server       mapping, filtering, hairpin, latency
 //!                                                └ second port, second address
+//!   LifetimeProber  ports that keep silent     ► server       how long an unused mapping lasts
 //!   Pairs        the data port   ─ when needed ─► peers        the path to each, proven at both ends
 //!   relay        the data port   ─ TURN ──────────► relays        an address at a relay, and the ways to peers there
 //!   question     the data port   ─ when a user asks ─► peer    what the far end knows, outside the tunnel
@@ -16,6 +17,7 @@
 
 mod behaviour;
 mod binding;
+mod lifetime;
 mod message;
 mod mtu;
 pub mod pair;
@@ -25,4 +27,5 @@ pub mod relay;
 
 pub use behaviour::{Filtering, Findings, Latency, Mapping, NatClass};
 pub use binding::{Request, StunClient};
+pub use lifetime::{LIFETIMES, LifetimePort, LifetimeProber, LifetimeTransmit, MappingLifetime};
 pub use prober::{Local, MAX_SERVERS, Prober, Server, Transmit};

@@ -14,6 +14,8 @@ const CHANGE_IP: u8 = 0x04;
 const CHANGE_PORT: u8 = 0x02;
 /// RFC 5780 §7.4.
 const OTHER_ADDRESS: AttributeType = AttributeType::new(0x802c);
+/// RFC 5780 §7.5.
+const RESPONSE_PORT: AttributeType = AttributeType::new(0x0027);
 /// Long enough that an answer with three IPv6 addresses is no longer than its request, which servers may insist on.
 const PADDED_NAME: usize = 68;
 
@@ -65,6 +67,15 @@ pub(crate) fn probe(id: TransactionId, origin: Origin) -> Vec<u8> {
     if let Ok(name) = Software::new(&format!("{:PADDED_NAME$}", "twinmesh")) {
         request.add_attribute(&name).ok();
     }
+    request.finish()
+}
+
+/// A request whose answer is to go to that port of the sender's address instead.
+pub(crate) fn probe_to_port(id: TransactionId, port: u16) -> Vec<u8> {
+    let mut request = writer(id);
+    let [high, low] = port.to_be_bytes();
+    // As above.
+    request.add_attribute(&RawAttribute::new(RESPONSE_PORT, &[high, low, 0, 0])).ok();
     request.finish()
 }
 

@@ -79,3 +79,23 @@ fn a_coordinator_with_one_address_tells_what_its_two_ports_can() {
         Ok(())
     });
 }
+
+#[test]
+fn a_nat_with_a_short_memory_is_found_out_and_kept_awake() {
+    on_scenario("short-mappings.toml", "short-mappings", |mesh| {
+        // The silent ports need 20 s, and begin after the NAT's kind is known.
+        let lifetime = wait_for("the lifetime of a mapping", Duration::from_secs(45), || {
+            let lifetime = netcheck(mesh, "forgotten", &[]).ok()?["ipv4"]["lifetime"].clone();
+            (!lifetime.is_null()).then_some(lifetime)
+        })?;
+        ensure!(lifetime == json!({ "at_least_s": 10, "below_s": 20 }), "{lifetime}");
+        let page = mesh.run("forgotten", &["twinmesh", "netcheck"])?;
+        ensure!(page.contains("10 to 20 s for an unused mapping"), "{page}");
+        // Between the two pings the tunnel is silent for longer than the NAT remembers.
+        let node = mesh.overlay_addresses("forgotten")?[0].to_string();
+        mesh.pings_within("open", node.parse()?, Duration::from_secs(10))?;
+        let pings = mesh.run("open", &["ping", "-c", "2", "-i", "18", "-W", "2", &node])?;
+        ensure!(pings.contains(" 0% packet loss"), "{pings}");
+        Ok(())
+    });
+}

@@ -1,5 +1,5 @@
-//! What is answered, and from where. The answer goes to the sender of the request and nowhere else, and is no longer
-//! than the request, or than the shortest answer there is: nobody can use it to flood others.
+//! What is answered, from where, and whither. The answer goes to the address of the request's sender and no other, and
+//! is no longer than the request, or than the shortest answer there is: nobody can use it to flood others.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,6 +12,8 @@ use stun_types::message::{
 const CHANGE_REQUEST: AttributeType = AttributeType::new(0x0003);
 const CHANGE_IP: u8 = 0x04;
 const CHANGE_PORT: u8 = 0x02;
+/// RFC 5780 §7.5: the port, and two bytes of nothing.
+const RESPONSE_PORT: AttributeType = AttributeType::new(0x0027);
 /// RFC 5780 §7.3.
 const RESPONSE_ORIGIN: AttributeType = AttributeType::new(0x802b);
 /// RFC 5780 §7.4.
@@ -33,10 +35,11 @@ impl Ports {
     }
 }
 
-/// An answer, and the address and port that it leaves from.
+/// An answer, the address and port that it leaves from, and where it goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
     pub(super) datagram: Vec<u8>,
 }
 
@@ -65,9 +68,19 @@ pub(super) fn reply(
     let port = if change & CHANGE_PORT == 0 { Some(at.port()) } else { other_port };
     let (Some(ip), Some(port)) = (ip, port) else {
         // RFC 5780 §6.1: we have no such address.
-        return refusal(&message)
-            .filter(|answer| answer.len() <= room)
-            .map(|datagram| Reply { from: at, datagram });
+        return refusal(&message).filter(|answer| answer.len() <= room).map(|datagram| Reply {
+            from: at,
+            to: from,
+            datagram,
+        });
+    };
+    // How long the sender's NAT keeps the mapping of another of its ports (RFC 5780 §4.6).
+    let to = match message.raw_attribute(RESPONSE_PORT) {
+        Some(raw) => {
+            let [high, low, ..] = *raw.value.first_chunk::<4>()?;
+            SocketAddr::new(from.ip(), Some(u16::from_be_bytes([high, low])).filter(|port| *port != 0)?)
+        }
+        None => from,
     };
     let origin = SocketAddr::new(ip, port);
     let kind = MessageType::from_class_method(MessageClass::Success, BINDING);
@@ -84,7 +97,7 @@ pub(super) fn reply(
     // Only who has a second address announces it (RFC 5780 §7.4).
     add(OTHER_ADDRESS, other_ip.zip(other_port).map(SocketAddr::from));
     add(RESPONSE_ORIGIN, (!ip.is_unspecified()).then_some(origin));
-    Some(Reply { from: origin, datagram: answer.finish() })
+    Some(Reply { from: origin, to, datagram: answer.finish() })
 }
 
 /// Bytes of an attribute with an address.
@@ -175,6 +188,20 @@ mod tests {
             let message = Message::from_bytes(&plain.datagram).unwrap();
             assert_eq!((plain.from, address(&message, OTHER_ADDRESS)), (at("192.0.2.1:3479"), None));
         }
+    }
+
+    #[test]
+    fn who_asks_for_it_is_answered_at_another_port_of_its_address() {
+        let asking = |value: &[u8]| {
+            let kind = MessageType::from_class_method(MessageClass::Request, BINDING);
+            let mut request = Message::builder(kind, 7_u128.into(), MessageWriteVec::new());
+            request.add_attribute(&RawAttribute::new(RESPONSE_PORT, value)).unwrap();
+            ask(&request.finish(), &[])
+        };
+        let answer = asking(&[0xee, 0x48, 0, 0]).unwrap();
+        assert_eq!((answer.from, answer.to), (at("192.0.2.1:3478"), at("203.0.113.7:61000")));
+        assert_eq!(ask(&request(MessageClass::Request, 0, 0), &[]).unwrap().to, at("203.0.113.7:4500"));
+        assert_eq!((asking(&[0, 0, 0, 0]), asking(&[1, 2])), (None, None));
     }
 
     #[test]

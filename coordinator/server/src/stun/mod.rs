@@ -136,14 +136,14 @@ impl StunServer {
                     continue;
                 }
                 if let Some(reply) = reply(datagram, at, from, self.ports, &self.others) {
-                    self.send(&reply, from);
+                    self.send(&reply);
                 }
             }
         }
     }
 
     /// A full buffer loses datagrams, as the network does: the node asks again.
-    fn send(&self, reply: &Reply, to: SocketAddr) {
+    fn send(&self, reply: &Reply) {
         let ip = reply.from.ip();
         let fits = |socket: &&Socket| {
             let bound = socket.local.ip();
@@ -151,7 +151,7 @@ impl StunServer {
                 && (bound.is_unspecified() || ip.is_unspecified() || bound == ip)
         };
         let Some(socket) = self.sockets.iter().find(fits) else { return };
-        if let Err(error) = socket.send(&reply.datagram, (!ip.is_unspecified()).then_some(ip), to) {
+        if let Err(error) = socket.send(&reply.datagram, (!ip.is_unspecified()).then_some(ip), reply.to) {
             tracing::trace!(%error, "a STUN answer was not sent");
         }
     }

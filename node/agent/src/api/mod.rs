@@ -23,7 +23,7 @@ mod trace;
 pub use client::{ClientError, request, stream};
 pub use debug::{DebugIke, IkeKeyLine, IkeMessage, IkePayload, IkeTrace, IkeTraceKind};
 pub use explain::{Candidate, Explanation, Happening};
-pub use netcheck::{NatStatus, NetcheckStatus, PortMappingStatus, ServerStatus};
+pub use netcheck::{LifetimeStatus, NatStatus, NetcheckStatus, PortMappingStatus, ServerStatus};
 pub use path::{CheckState, CheckStatus, PathStatus, RelayReason};
 pub use sa::{
     SaAdd, SaDirection, SaEncapsulation, SaIke, SaLimits, SaMode, SaOrigin, SaPair, SaState, SaSuiteClass,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use twinmesh_path::{Filtering, Findings, Mapping, NatClass};
+use twinmesh_path::{Filtering, Findings, Mapping, MappingLifetime, NatClass};
 
 use crate::network::PortMapping;
 
@@ -33,6 +33,18 @@ pub struct NatStatus {
     pub hairpin: Option<bool>,
     /// What the server saw of a port that was used for this alone.
     pub seen: Option<SocketAddr>,
+    /// How long an unused mapping lasts; `null` until it has been measured, which takes the daemon some minutes.
+    #[serde(default)]
+    pub lifetime: Option<LifetimeStatus>,
+}
+
+/// Bounds in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifetimeStatus {
+    /// A mapping was there after so long.
+    pub at_least_s: Option<u64>,
+    /// It was gone after so long.
+    pub below_s: Option<u64>,
 }
 
 /// A port of the router that leads to this node's own.
@@ -54,7 +66,9 @@ pub struct ServerStatus {
 }
 
 impl NetcheckStatus {
-    pub fn of(ipv4: Option<&Findings>, ipv6: Option<&Findings>, port_mapping: &PortMapping) -> Self {
+    /// `found`: by IPv4, and by IPv6.
+    pub fn of(found: [(Option<&Findings>, Option<MappingLifetime>); 2], port_mapping: &PortMapping) -> Self {
+        let [(ipv4, lifetime4), (ipv6, lifetime6)] = found;
         let found = || [ipv4, ipv6].into_iter().flatten();
         let servers: Vec<ServerStatus> = found()
             .flat_map(|findings| &findings.servers)
@@ -69,8 +83,8 @@ impl NetcheckStatus {
             .collect();
         Self {
             udp: servers.iter().any(|server| server.round_trip_ms.is_some()),
-            ipv4: ipv4.map(NatStatus::of),
-            ipv6: ipv6.map(NatStatus::of),
+            ipv4: ipv4.map(|findings| NatStatus::of(findings, lifetime4)),
+            ipv6: ipv6.map(|findings| NatStatus::of(findings, lifetime6)),
             servers,
             port_mapping: PortMappingStatus::of(port_mapping),
             meaning,
@@ -79,12 +93,16 @@ impl NetcheckStatus {
 }
 
 impl NatStatus {
-    fn of(findings: &Findings) -> Self {
+    fn of(findings: &Findings, lifetime: Option<MappingLifetime>) -> Self {
         Self {
             mapping: findings.class().map(|class| class.as_str().to_owned()),
             filtering: findings.filtering.map(|filtering| filtering.as_str().to_owned()),
             hairpin: findings.hairpin,
             seen: findings.seen,
+            lifetime: lifetime.map(|lifetime| LifetimeStatus {
+                at_least_s: lifetime.at_least.map(|time| time.as_secs()),
+                below_s: lifetime.below.map(|time| time.as_secs()),
+            }),
         }
     }
 }
@@ -159,14 +177,20 @@ mod tests {
             filtering: Some(Filtering::AddressAndPortDependent),
             hairpin: Some(false),
         };
+        let lifetime =
+            MappingLifetime { at_least: Some(Duration::from_secs(30)), below: Some(Duration::from_mins(1)) };
         let outer = "203.0.113.9:7".parse().unwrap();
         let mapping = PortMapping::Mapped { protocol: MappingProtocol::NatPmp, outer };
-        let status = serde_json::to_value(NetcheckStatus::of(Some(&found), None, &mapping)).unwrap();
+        let status = serde_json::to_value(NetcheckStatus::of(
+            [(Some(&found), Some(lifetime)), (None, None)],
+            &mapping,
+        ))
+        .unwrap();
         assert_eq!(
             status["ipv4"],
             json!({
                 "mapping": "endpoint-independent", "filtering": "address-and-port-dependent", "hairpin": false,
-                "seen": "203.0.113.9:61000"
+                "seen": "203.0.113.9:61000", "lifetime": { "at_least_s": 30, "below_s": 60 }
             })
         );
         assert_eq!((&status["udp"], &status["ipv6"]), (&json!(true), &json!(null)));

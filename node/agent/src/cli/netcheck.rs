@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{CommandError, print, print_json, table};
-use crate::api::{self, NatStatus, NetcheckStatus, PortMappingStatus, Request};
+use crate::api::{self, LifetimeStatus, NatStatus, NetcheckStatus, PortMappingStatus, Request};
 
 /// A measurement takes some seconds, and one may be under way already.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -47,7 +47,17 @@ fn lines(name: &str, nat: &NatStatus) -> Vec<Vec<String>> {
         let meets = if hairpin { "yes" } else { "no" };
         rows.push(row("  Hairpin", &format!("{meets} (neighbours meet by their outer addresses)")));
     }
+    rows.extend(nat.lifetime.as_ref().map(|lifetime| row("  Lifetime", &described(lifetime))));
     rows
+}
+
+fn described(lifetime: &LifetimeStatus) -> String {
+    match (lifetime.at_least_s, lifetime.below_s) {
+        (Some(lasts), Some(gone)) => format!("{lasts} to {gone} s for an unused mapping"),
+        (Some(lasts), None) => format!("{lasts} s or more for an unused mapping"),
+        (None, Some(gone)) => format!("less than {gone} s for an unused mapping"),
+        (None, None) => "could not be told".to_owned(),
+    }
 }
 
 fn port_mapping(mapping: &PortMappingStatus) -> String {
@@ -97,6 +107,7 @@ mod tests {
             filtering: Some("address-and-port-dependent".to_owned()),
             hairpin: Some(false),
             seen: Some("203.0.113.9:61000".parse().unwrap()),
+            lifetime: Some(LifetimeStatus { at_least_s: Some(30), below_s: Some(60) }),
         };
         let server = ServerStatus { address: "192.0.2.1:3478".parse().unwrap(), round_trip_ms: Some(12.345) };
         let status = NetcheckStatus {
@@ -117,7 +128,8 @@ mod tests {
              IPv4          works, seen as 203.0.113.9\n  \
              Mapping     endpoint-independent: one outer port, whoever it sends to\n  \
              Filtering   address-and-port-dependent: only who was sent to\n  \
-             Hairpin     no (neighbours meet by their outer addresses)\n\
+             Hairpin     no (neighbours meet by their outer addresses)\n  \
+             Lifetime    30 to 60 s for an unused mapping\n\
              IPv6          no way to a server\n\
              Port mapping  203.0.113.9:7 leads here (pcp)\n\
              Latency       192.0.2.1:3478  12.3 ms\n\

@@ -330,6 +330,7 @@ impl Agent {
         self.drive_relays(now);
         self.measure_if_due(now);
         self.look_behind_nat().await;
+        self.keep_alive_as_measured(now).await;
         self.want_port_mapping();
         self.look_for_new_endpoints();
         self.store_map_if_due(now);

@@ -12,6 +12,7 @@ mod agent;
 mod change;
 mod explain;
 mod history;
+mod lifetime;
 mod login;
 mod logout;
 mod manual_sas;
@@ -45,6 +46,7 @@ use crate::log::RecentLog;
 use crate::network::watch_network;
 use crate::state::{StateError, StateFolder};
 use agent::Agent;
+use lifetime::Lifetimes;
 use netcheck::Netcheck;
 use relays::Relays;
 
@@ -126,7 +128,10 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let relays = Relays::new(streams_in, agent::random()?);
     // One measurement at a time.
     let (measured_in, mut measured) = mpsc::channel(1);
-    let netcheck = Netcheck::new(measured_in, agent::random()?);
+    // Nor more than one for each IP version.
+    let (lived_in, mut lived) = mpsc::channel(2);
+    let lifetimes = Lifetimes::new(lived_in, agent::random()?);
+    let netcheck = Netcheck::new(measured_in, agent::random()?, lifetimes);
     let mut agent = Agent::new(
         settings,
         folder,
@@ -150,6 +155,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
             Some(event) = events.recv() => agent.handle_dataplane(event, Instant::now()),
             Some(event) = streams.recv() => agent.handle_relay_stream(event, Instant::now()),
             Some(measured) = measured.recv() => agent.handle_measured(measured, Instant::now()),
+            Some(lived) = lived.recv() => agent.handle_lifetime(lived),
             // The endpoints are looked at after every branch.
             Ok(()) = mapped.changed() => {}
             Some(message) = plain.recv() => agent.handle_plain_ike(&message, Instant::now()),

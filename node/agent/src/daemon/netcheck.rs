@@ -9,6 +9,7 @@ use twinmesh_control::{DEFAULT_STUN_PORT, NatBehaviour, NatClass, NatFiltering, 
 use twinmesh_path::{Findings, Server};
 
 use super::agent::Agent;
+use super::lifetime::Lifetimes;
 use crate::api::{Answer, NetcheckStatus};
 use crate::network::measure;
 
@@ -39,11 +40,16 @@ pub(super) struct Netcheck {
     waiting: Vec<oneshot::Sender<Answer>>,
     /// What the coordinator is told.
     pub(super) nat: NatReport,
+    pub(super) lifetimes: Lifetimes,
 }
 
 impl Netcheck {
     /// `random` makes transaction ids.
-    pub(super) fn new(into: mpsc::Sender<Result<Measured, String>>, random: fastrand::Rng) -> Self {
+    pub(super) fn new(
+        into: mpsc::Sender<Result<Measured, String>>,
+        random: fastrand::Rng,
+        lifetimes: Lifetimes,
+    ) -> Self {
         Self {
             into,
             random,
@@ -54,6 +60,7 @@ impl Netcheck {
             official: true,
             waiting: Vec::new(),
             nat: NatReport::default(),
+            lifetimes,
         }
     }
 
@@ -63,6 +70,7 @@ impl Netcheck {
             self.due = (!servers.is_empty()).then_some(now);
             if servers.is_empty() {
                 self.nat = NatReport::default();
+                self.lifetimes.forget();
             }
             self.servers = servers;
         }
@@ -70,6 +78,7 @@ impl Netcheck {
 
     /// What was measured may be wrong now.
     pub(super) fn network_changed(&mut self, now: Instant) {
+        self.lifetimes.forget();
         if !self.servers.is_empty() {
             self.due = Some(now + SETTLING);
         }
@@ -158,7 +167,9 @@ impl Agent {
         let answer = match &measured {
             Ok(Measured { ipv4, ipv6 }) => {
                 let mapped = self.mapper.found.borrow();
-                Answer::ok(&NetcheckStatus::of(ipv4.as_ref(), ipv6.as_ref(), &mapped))
+                let lifetimes = &self.netcheck.lifetimes;
+                let found = [(ipv4.as_ref(), lifetimes.ipv4()), (ipv6.as_ref(), lifetimes.ipv6())];
+                Answer::ok(&NetcheckStatus::of(found, &mapped))
             }
             Err(error) => Answer::Error(error.clone()),
         };
@@ -166,6 +177,9 @@ impl Agent {
             waiting.send(answer.clone()).ok();
         }
         let Ok(measured) = measured else { return };
+        if self.netcheck.official && !self.netcheck.servers.is_empty() {
+            self.measure_lifetimes(&measured);
+        }
         let nat = NatReport {
             ipv4: measured.ipv4.as_ref().and_then(behaviour),
             ipv6: measured.ipv6.as_ref().and_then(behaviour),

@@ -20,6 +20,8 @@ pub(super) struct Surroundings {
     pub(super) port: u16,
     /// `None`: not known.
     pub(super) behind_nat: Option<bool>,
+    /// How often something must be sent to keep a mapping; `None`: not measured.
+    pub(super) keepalive: Option<Duration>,
 }
 
 /// One tunnel as it should be.
@@ -44,7 +46,8 @@ impl Tunnel {
             allowed_ips: peer.allowed_ips.clone(),
             // A keepalive also starts the handshake. Who is behind a NAT must speak first to be reached. Who
             // does not know yet has just started, and its peers may still hold its former sessions.
-            keepalive: (here.behind_nat != Some(false) && in_wireguard(peer)).then_some(KEEPALIVE),
+            keepalive: (here.behind_nat != Some(false) && in_wireguard(peer))
+                .then_some(here.keepalive.unwrap_or(KEEPALIVE)),
             wireguard: !peer.compliance,
             probe: (peer.kind == PeerKind::Agent).then(|| probe_addresses(peer, map)).flatten(),
             managed: peer.kind == PeerKind::Agent,
@@ -196,7 +199,12 @@ mod tests {
     use crate::testing::{map, peer};
 
     fn here(behind_nat: Option<bool>) -> Surroundings {
-        Surroundings { hosts: BTreeSet::from(["192.0.2.1".parse().unwrap()]), port: 4500, behind_nat }
+        Surroundings {
+            hosts: BTreeSet::from(["192.0.2.1".parse().unwrap()]),
+            port: 4500,
+            behind_nat,
+            keepalive: None,
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use twinmesh_path::{Findings, Local, Prober, Server};
 use super::DETOUR_MARK;
 
 /// No STUN message that we ask for is longer.
-const LONGEST: usize = 1500;
+pub(super) const LONGEST: usize = 1500;
 
 /// Measures by one IP version, which all the servers have. None: no server, or no way to them.
 ///
@@ -63,7 +63,7 @@ pub async fn measure(
 }
 
 /// Any free port, past the TUN device.
-fn bind(towards: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn bind(towards: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(towards), Type::DGRAM, Some(Protocol::UDP))?;
     let any: IpAddr =
         if towards.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };

@@ -4,6 +4,7 @@
 mod detour;
 mod endpoints;
 mod interface;
+mod lifetime;
 mod measure;
 mod plain_ike;
 mod port_mapping;
@@ -15,6 +16,7 @@ mod watch;
 pub use detour::{DETOUR_MARK, DetourError, Detours, sweep_detours};
 pub use endpoints::{HostAddress, host_addresses, host_endpoints, read_host_addresses};
 pub use interface::{Interface, InterfacePlan, KernelState, is_covered};
+pub use lifetime::measure_lifetime;
 pub use measure::measure;
 pub use plain_ike::{PLAIN_IKE_PORT, PlainIke, PlainMessage};
 pub use port_mapping::{MappingProtocol, PortMapper, PortMapping};
