@@ -30,7 +30,7 @@ fn blocked(mesh: &Mesh) -> Result<u64> {
 fn goes_by(mesh: &Mesh, protocol: &str) -> Result<Duration> {
     let beta = mesh.overlay_addresses("beta")?[0];
     let start = Instant::now();
-    mesh.pings_within("alpha", beta, Duration::from_secs(10))?;
+    mesh.pings_within("alpha", beta, Duration::from_secs(15))?;
     let first = start.elapsed();
     for (here, there) in [("alpha", "beta"), ("beta", "alpha")] {
         wait_for(&format!("{here} to send by {protocol}"), Duration::from_secs(15), || {
@@ -46,11 +46,9 @@ fn goes_by(mesh: &Mesh, protocol: &str) -> Result<Duration> {
 fn a_pair_whose_wireguard_handshake_is_blocked_goes_by_esp_and_explain_tells() {
     on_mesh("blocked-wireguard", |mesh| {
         block(mesh, WIREGUARD_HANDSHAKE)?;
-        // The sessions that stand are lost with the agent.
+        // The session that stands is lost with the agent, which has nothing to send.
         mesh.kill_agent("beta")?;
         mesh.start_agent("beta")?;
-        let alpha = mesh.overlay_addresses("alpha")?[0];
-        let _other_way = mesh.ping_in_background("beta", alpha, Duration::from_secs(30))?;
         println!("an answer by esp after {:?}", goes_by(mesh, "esp")?);
         let page = mesh.run("alpha", &["twinmesh", "explain", "beta"])?;
         ensure!(page.contains("WireGuard: ") && page.contains("traffic goes by ESP now"), "{page}");

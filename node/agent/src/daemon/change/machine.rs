@@ -241,6 +241,14 @@ impl Change {
         }
     }
 
+    /// The peer wants to speak it: this end may have nothing to send, and not know that the other fails.
+    pub(in crate::daemon) fn called(&mut self, now: Instant, carrier: Carrier) {
+        if self.allows(carrier) && !self.side(carrier).is_open {
+            self.open(carrier);
+            self.side_mut(carrier).closing = Some(now + GRACE);
+        }
+    }
+
     /// The peer still sends by what was to be closed.
     pub(in crate::daemon) fn is_used(&mut self, now: Instant, carrier: Carrier) {
         let side = self.side_mut(carrier);

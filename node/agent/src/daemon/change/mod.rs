@@ -1,5 +1,6 @@
 //! Which engine carries each pair's traffic: the network map's wishes, what the data plane finds, and the steps between.
 
+mod called;
 mod drive;
 mod machine;
 
@@ -22,6 +23,8 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct EngineChanges {
     pairs: BTreeMap<NodeId, Pair>,
+    /// When one that begins IKE is looked for again.
+    next_call: Option<Instant>,
 }
 
 #[derive(Debug)]

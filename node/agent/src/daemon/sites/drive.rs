@@ -17,6 +17,7 @@ impl Agent {
         datagram: &[u8],
         now: Instant,
     ) {
+        self.ike_called(from, datagram, now);
         if !self.sites.is_idle() {
             let local = SocketAddr::new(local_address(from.ip(), to), self.here.port);
             self.sites.engine.handle_input(now, local, from, datagram, &mut random);

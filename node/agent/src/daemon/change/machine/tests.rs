@@ -84,6 +84,29 @@ fn the_other_engine_stands_in_for_a_silent_one_and_it_is_gone_back_to_after_some
 }
 
 #[test]
+fn what_the_peer_calls_for_is_opened_for_a_while_unless_it_is_not_allowed() {
+    let start = Instant::now();
+    let mut change = Change::new(wish(Carrier::WireGuard, 1));
+    steps(&mut change);
+    change.called(start, Carrier::Esp);
+    change.called(start + Duration::from_secs(1), Carrier::Esp);
+    assert_eq!(steps(&mut change), [Step::Open(Carrier::Esp)]);
+    assert_eq!(run(&mut change, start + GRACE.saturating_sub(Duration::from_secs(1))), []);
+    assert_eq!(run(&mut change, start + GRACE), [Step::Close(Carrier::Esp)]);
+    // It is sent by once this end's own engine fails, and then stays.
+    change.called(start + GRACE, Carrier::Esp);
+    change.silent(start + GRACE, Carrier::WireGuard);
+    change.proven(start + GRACE, Carrier::Esp);
+    assert_eq!(change.sending(), Carrier::Esp);
+    run(&mut change, start + GRACE * 3);
+    assert!(change.is_open(Carrier::Esp));
+    let mut strict = Change::new(Wish { other_allowed: false, ..wish(Carrier::WireGuard, 1) });
+    steps(&mut strict);
+    strict.called(start, Carrier::Esp);
+    assert_eq!(steps(&mut strict), []);
+}
+
+#[test]
 fn compliance_takes_what_is_not_allowed_at_once_and_lets_nothing_stand_in() {
     let start = Instant::now();
     let mut change = Change::new(wish(Carrier::WireGuard, 1));
