@@ -12,7 +12,7 @@ use crate::sys;
 use crate::turn::{HEADROOM, TAILROOM};
 
 /// Of the longest inner packet by way of a relay: nobody here sees the way from there to the peer, but a relay sends
-/// what is this long, and only a little longer outside, without "don't fragment" (RFC 8656 §15).
+/// what is this long, and only a little longer outside, without "don't fragment" (RFC 8656 §14 lets it).
 pub(crate) const RELAYED_MTU: u16 = 1280;
 /// Every IPv4 host takes in a packet of this length (RFC 1122 §3.3.2); a forged report could say less.
 const LEAST_MTU: u16 = 576;
