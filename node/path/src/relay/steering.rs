@@ -9,8 +9,8 @@ use super::home::Role;
 use super::relay_client::{RelayClient, collect};
 use super::{Event, Transport, Trouble};
 
-/// The first answer of a relay waits for nearer ones so long.
-const SETTLE: Duration = Duration::from_millis(100);
+/// The first answer of a relay waits for nearer ones so long: a second request, 200 ms after the first, gets an answer.
+const SETTLE: Duration = Duration::from_millis(250);
 /// A stream must stand after so long.
 const CONNECT: Duration = Duration::from_secs(5);
 

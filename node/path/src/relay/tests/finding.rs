@@ -17,7 +17,7 @@ fn the_nearest_relay_is_home_after_a_moment() {
 fn a_far_relay_does_not_hold_up_a_near_one() {
     let mut world = World::by_udp(&[(NEAR, 5), (FAR, 900)]);
     let took = world.until_home(NEAR, Transport::Udp).unwrap();
-    assert!(took <= Duration::from_millis(150), "{took:?}");
+    assert!(took <= Duration::from_millis(300), "{took:?}");
 }
 
 #[test]
