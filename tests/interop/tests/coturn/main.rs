@@ -140,6 +140,15 @@ fn a_peer_is_reached_if_the_credential_opens_it_and_not_otherwise() {
 }
 
 #[test]
+fn what_is_too_large_for_a_link_goes_in_fragments() {
+    on_scenario("relay.toml", "relay-narrow", |mesh| {
+        mesh.run("hub", &["sh", "-c", "ip route replace $(ip route show default) mtu 1280"])?;
+        let relay = Relay::start(mesh, Server::Ours, IpVersion::V4, &[])?;
+        relay.passes("alpha", &format!("7:{}", relay.at.ip()), &["-y", "-m", "2", "-l", "1400"])
+    });
+}
+
+#[test]
 fn credentials_end() {
     on_scenario("relay.toml", "relay-expired", |mesh| {
         let relay = Relay::start(mesh, Server::Ours, IpVersion::V4, &[])?;
