@@ -6,7 +6,7 @@ use std::time::Instant;
 use twinmesh_control::{EndpointKind, NatClass, NatReport, NetworkMap, NodeId, Peer, PeerKind};
 use twinmesh_dataplane::{PrivateKey, PublicKey};
 use twinmesh_path::Mapping;
-use twinmesh_path::pair::{Candidate, Kind, LocalSettings, PairSecret, PeerSettings};
+use twinmesh_path::pair::{Candidate, DEFAULT_KEEPALIVE, Kind, LocalSettings, PairSecret, PeerSettings};
 
 use super::super::agent::Agent;
 use super::super::tunnels::{Surroundings, endpoint_problem};
@@ -81,6 +81,7 @@ impl Agent {
             has_relay: self.has_relay(),
             relays: self.relays.hosts(),
             mapping: mapping(&self.netcheck.nat),
+            keepalive: self.here.keepalive.unwrap_or(DEFAULT_KEEPALIVE),
             ..LocalSettings::default()
         };
         self.paths.pairs.set_local(local, now);
@@ -148,7 +149,7 @@ mod tests {
         let mut here = Surroundings {
             hosts: BTreeSet::from(["192.0.2.1".parse().unwrap()]),
             port: 4500,
-            behind_nat: None,
+            ..Surroundings::default()
         };
         let tried = |here: &Surroundings| -> Vec<String> {
             let found = candidates(&other, &map(1, []), here);
