@@ -71,11 +71,11 @@ fn a_pair_behind_nats_goes_by_relay_until_a_direct_path_is_proven_and_again_when
         let told = mesh.write("alpha", "told", "")?;
         let script = format!("exec twinmesh ping beta -c 300 -i 0.1 > {told}");
         let mut pinging = mesh.spawn("alpha", &["sh", "-c", &script])?;
+        let tells = |text: &str| std::fs::read_to_string(&told).ok()?.contains(text).then_some(());
+        wait_for("ping to tell of the relay", Duration::from_secs(10), || tells(", relayed)\nreply"))?;
         unblock(mesh)?;
         println!("direct {:?} after the way was free", both_go(mesh, false, Duration::from_secs(30))?);
-        wait_for("ping to tell of it", Duration::from_secs(10), || {
-            std::fs::read_to_string(&told).ok()?.contains("the path is direct now, to ").then_some(())
-        })?;
+        wait_for("ping to tell of it", Duration::from_secs(10), || tells("the path is direct now, to "))?;
         pinging.kill()?;
         pinging.wait()?;
 
