@@ -20,7 +20,7 @@ const IN_USE: Duration = Duration::from_secs(10);
 /// With a relay to begin with, a direct path is kept open for so long.
 const WARM: Duration = Duration::from_mins(10);
 /// Checks of what is in use…
-const CHOSEN: Duration = Duration::from_secs(1);
+const CHOSEN: Duration = Duration::from_millis(600);
 /// …of a direct path that would do as well…
 const STANDBY: Duration = Duration::from_secs(15);
 /// …and of relayed ones.
