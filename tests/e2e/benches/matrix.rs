@@ -49,6 +49,9 @@ const NODES: [(Kind, &str, &str); 15] = [
     (Ipv6Only, "ipv6-2", "[2001:db8::10]"),
 ];
 
+/// One of [`NODES`].
+type Node = (Kind, &'static str);
+
 /// Whether theory has a direct path.
 fn is_direct(one: Kind, other: Kind) -> bool {
     let maps_by_destination = |kind| matches!(kind, ByAddress | Symmetric | Carrier);
@@ -56,16 +59,15 @@ fn is_direct(one: Kind, other: Kind) -> bool {
         (UdpBlocked, _) | (_, UdpBlocked) => false,
         // The others behind NATs have no IPv6.
         (Ipv6Only, kind) | (kind, Ipv6Only) => matches!(kind, Open | Ipv6Only),
-        (Open, _) | (_, Open) => true,
-        // It lets in what comes from the other's address, whatever the port.
-        (Restricted, _) | (_, Restricted) => true,
+        // Restricted lets in what comes from the other's address, whatever the port.
+        (Open | Restricted, _) | (_, Open | Restricted) => true,
         // Nobody can tell the port that the other will have.
         (one, other) => !maps_by_destination(one) && !maps_by_destination(other),
     }
 }
 
 /// Each pair of kinds, by the nodes' names; of two of one kind the first and the second.
-fn pairs() -> Vec<((Kind, &'static str), (Kind, &'static str))> {
+fn pairs() -> Vec<(Node, Node)> {
     let mut pairs = Vec::new();
     for (at, &(one, first, _)) in NODES.iter().enumerate() {
         for &(other, second, _) in &NODES[at + 1..] {
@@ -173,7 +175,7 @@ fn both_direct(mesh: &Mesh, one: &str, other: &str) -> Result<Option<bool>> {
     Ok(relayed(other, one)?.map(|second| !first && !second))
 }
 
-fn measure(mesh: &Mesh, (one, from): (Kind, &str), (other, to): (Kind, &str)) -> Result<Row> {
+fn measure(mesh: &Mesh, (one, from): Node, (other, to): Node) -> Result<Row> {
     let expected_direct = is_direct(one, other);
     let begun = Instant::now();
     let (mut first_ms, mut direct_ms) = (None, None);
