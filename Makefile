@@ -16,13 +16,12 @@ test: ## everything: formatting, lints, licences, unit tests, whole system in th
 	@tests/setup.sh test
 	@tests/run.sh
 
-bench: ## speed and memory: ESP beside the bare ciphers, IKE, the agent as responder beside charon, the relay beside coturn, paths by NAT
+bench: ## speed and memory: ESP beside the bare ciphers, IKE, the agent as responder beside charon, the relay beside coturn
 	@tests/setup.sh test
 	cargo bench --locked -p twinmesh-esp -p twinmesh-ike
 	cargo build --release --locked --bins
 	cargo bench --locked -p twinmesh-interop --bench responder
 	cargo bench --locked -p twinmesh-interop --bench relay
-	cargo bench --locked -p twinmesh-e2e --bench matrix
 
 fuzz: ## what reads packets, ten minutes for each target; SECONDS=n for less
 	@tests/fuzz/run.sh all $(or $(SECONDS),600)

@@ -62,7 +62,11 @@ grep -h "NOT checked" "$logs/deny.log" | sed 's/^/   /'
 step binaries cargo build --locked --bins
 suite unit cargo nextest run --workspace --locked
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+matrix=${CARGO_TARGET_DIR:-target}/tmp/paths-matrix.txt
+rm -f "$matrix"
 suite lab cargo nextest run --profile lab -p twinmesh-e2e -p twinmesh-interop --locked
+# Who reached whom, and how fast: what the test of the same name measured.
+[ -e "$matrix" ] && sed 's/^/   /' "$matrix"
 
 [ ${#failures[@]} -gt 0 ] && echo "failed: ${failures[*]}"
 echo "$passed passed, $failed failed"
