@@ -43,7 +43,7 @@ pub struct PathReport {
     /// Round trip of the last check, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_us: Option<u64>,
-    /// Longest outer IP packet that passes, in bytes.
+    /// Longest IP packet that passes, in bytes: outside; of a relayed path inside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
 }

@@ -123,7 +123,7 @@ fn tcp_gets_segments_that_fit_without_having_to_lose_one() {
 #[test]
 fn what_arrives_is_clamped_too_for_the_peer_may_know_less_of_the_way() {
     let (a, b) = over(1400, OUTSIDE[0].0);
-    // At this end alone, as it were: the far end sees a link as wide as any.
+    // At this end alone: the far end sees a link as wide as any.
     b.namespace.must("ip link set veth0 mtu 1500");
     until("the wider link", || {
         a.pings("100.64.0.2");

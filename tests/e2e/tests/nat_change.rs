@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use twinmesh_e2e::{Flood, FloodReport, Mesh, on_mesh, wait_for};
 
-/// Who is behind a NAT is heard of at least so often.
-const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Checks of a path in use find out much sooner than a keepalive of 20 s would.
+const MOST_PAUSE: Duration = Duration::from_secs(5);
 /// The mappings change so often in one stream.
 const CHANGES: u32 = 3;
 
@@ -54,11 +54,11 @@ fn ten_thousand_packets_a_second_from_behind_a_nat_go_on_when_its_mapping_change
 }
 
 #[test]
-fn ten_thousand_packets_a_second_to_behind_a_nat_are_lost_only_until_the_next_keepalive() {
+fn ten_thousand_packets_a_second_to_behind_a_nat_are_lost_only_until_the_next_checks() {
     on_mesh("nat-change-in", |mesh| {
         let report = flood_through_changes(mesh, "alpha", "gamma")?;
         println!("to behind the NAT, {CHANGES} changes of the mapping: {report:?}");
-        ensure!(report.longest_pause < KEEPALIVE + Duration::from_secs(2), "{report:?}");
+        ensure!(report.longest_pause < MOST_PAUSE, "{report:?}");
         Ok(())
     });
 }

@@ -19,7 +19,7 @@ pub struct PathStatus {
     pub proven: bool,
     /// Round trip of the last check, in microseconds.
     pub rtt_us: Option<u64>,
-    /// Longest outer IP packet that passes, in bytes.
+    /// Longest IP packet that passes, in bytes: outside; of a relayed path inside.
     pub mtu: Option<u16>,
     /// For how many seconds the packets have gone this way.
     pub since_s: Option<u64>,

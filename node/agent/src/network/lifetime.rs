@@ -38,9 +38,9 @@ pub async fn measure_lifetime(server: SocketAddr, random: fastrand::Rng) -> io::
                 LifetimePort::Asking => Some(&asking),
                 LifetimePort::Silent(place) => silent.get(place),
             };
-            let sent = socket.map(|socket| socket.try_send_to(&transmit.datagram, transmit.to));
+            let Some(socket) = socket else { continue };
             // What is lost is asked again.
-            if let Some(Err(error)) = sent {
+            if let Err(error) = socket.send_to(&transmit.datagram, transmit.to).await {
                 tracing::debug!(server = %transmit.to, %error, "a STUN request was not sent");
             }
         }

@@ -12,7 +12,7 @@ pub struct Path {
     pub kind: Kind,
     /// None: no check was answered yet.
     pub rtt: Option<Duration>,
-    /// Longest IP packet outside that passes, in bytes.
+    /// Longest IP packet that passes, in bytes: outside; of a relayed path inside.
     pub mtu: u16,
 }
 
