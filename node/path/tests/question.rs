@@ -73,7 +73,7 @@ fn a_question_is_opened_by_its_peer_and_answered_to_its_asker() {
 }
 
 #[test]
-fn all_places_are_asked_four_times_and_then_nobody_answers_any_more() {
+fn all_places_are_asked_five_times_and_then_nobody_answers_any_more() {
     let start = Instant::now();
     let mut question = asked(b"?", 1, start);
     let mut rounds = Vec::new();
@@ -87,10 +87,30 @@ fn all_places_are_asked_four_times_and_then_nobody_answers_any_more() {
         now = next;
         question.handle_timeout(now);
     }
-    assert_eq!(rounds, [(0, 2), (250, 2), (500, 2), (1000, 2)]);
+    assert_eq!(rounds, [(0, 2), (250, 2), (500, 2), (1000, 2), (2000, 2)]);
     assert_eq!((now - start, question.is_over()), (GIVE_UP, true));
     let late = answer(&datagram(b"?", 1, start), b"late");
     assert!(question.handle_datagram(place(1), &late, now).is_none());
+}
+
+#[test]
+fn a_place_that_is_learnt_while_the_question_is_open_is_asked_at_once_and_from_then_on() {
+    let start = Instant::now();
+    let mut question = asked(b"?", 1, start);
+    sent(&mut question);
+    question.aim(place(3));
+    question.aim(place(1));
+    let places = |question: &mut Question| sent(question).into_iter().map(|(to, _)| to).collect::<Vec<_>>();
+    assert_eq!(places(&mut question), [place(3)], "the other is asked already");
+    question.handle_timeout(start + Duration::from_millis(250));
+    assert_eq!(places(&mut question), [1, 2, 3].map(place));
+    for last in 0..=u8::MAX {
+        question.aim(place(last));
+    }
+    assert_eq!(places(&mut question).len(), 13, "16 places in all");
+    question.handle_timeout(start + GIVE_UP);
+    question.aim(place(77));
+    assert!(question.poll_transmit().is_none(), "it is over");
 }
 
 #[test]

@@ -94,6 +94,29 @@ fn a_packet_whose_way_is_open_passes_each_stage_on_both_nodes() {
     });
 }
 
+/// As on a slow line: it is in the map, but nobody has heard it yet and its outer address is not known.
+#[test]
+fn a_node_that_comes_while_it_is_asked_after_is_found() {
+    on_mesh("trace-new", |mesh| {
+        mesh.run("gamma", &["twinmesh", "logout"])?;
+        let silence = "add table inet cut; add chain inet cut out { type filter hook output priority 0; }; \
+                       add rule inet cut out udp dport { 3478, 3479, 4500 } drop";
+        mesh.run("gamma", &["nft", silence])?;
+        let token = mesh.token(&[])?.text;
+        mesh.run("gamma", &["twinmesh", "up", "--coordinator", "hub", "--token", &token])?;
+        wait_for("alpha to know gamma", Duration::from_secs(5), || mesh.peer("alpha", "gamma").ok())?;
+        let tracing = mesh.spawn("alpha", &["twinmesh", "trace", "gamma"])?;
+        wait_for("the trace to ask for a tunnel", Duration::from_secs(2), || {
+            (mesh.peer("alpha", "gamma").ok()?["state"] == "connecting").then_some(())
+        })?;
+        mesh.run("gamma", &["nft", "delete table inet cut"])?;
+        let traced = tracing.wait_with_output()?;
+        let page = String::from_utf8_lossy(&traced.stdout);
+        ensure!(traced.status.success() && page.contains("\nALLOWED. "), "{}: {page}", traced.status);
+        Ok(())
+    });
+}
+
 #[test]
 fn what_stops_a_packet_is_named_with_its_node_and_rule() {
     on_mesh("trace-stopped", |mesh| {

@@ -12,7 +12,7 @@ use super::message::Incoming;
 const MAX_KNOWN: usize = 256;
 /// An agreement of keys costs as much as a handshake: so many at once, and so many a second.
 const AGREEMENTS: Rate = Rate { burst: 32, a_second: 8 };
-/// One question is asked at up to 16 places and four times.
+/// One question is asked at up to 16 places, five times in two seconds.
 const ANSWERS: Rate = Rate { burst: 64, a_second: 16 };
 
 /// Bounds what strangers and peers can make this node do.

@@ -13,8 +13,13 @@ use super::message::{self, TooLong};
 use crate::message::canonical;
 
 /// When all are asked, after the beginning.
-const ROUNDS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1)];
+const ROUNDS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 /// Nobody has answered so long after the beginning: nobody will.
 pub const GIVE_UP: Duration = Duration::from_secs(3);
 /// Of one peer's addresses.
@@ -22,7 +27,7 @@ const MAX_TARGETS: usize = 16;
 
 /// A question to a peer, at all places where it may be.
 ///
-/// After [`Self::new`] and each [`Self::handle_timeout`] drain [`Self::poll_transmit`]; then wait for a datagram or for
+/// After [`Self::new`], [`Self::aim`] and each [`Self::handle_timeout`] drain [`Self::poll_transmit`]; then wait for a datagram or for
 /// [`Self::poll_timeout`]. It ends with a [`Reply`], or [`Self::is_over`].
 pub struct Question {
     keys: PairKeys,
@@ -67,6 +72,15 @@ impl Question {
         Ok(question)
     }
 
+    /// The peer may be there as well: the place is asked at once and in the rounds to come, if it is new and there are not
+    /// 16 yet.
+    pub fn aim(&mut self, target: SocketAddr) {
+        if !self.over && self.targets.len() < MAX_TARGETS && !self.targets.contains(&target) {
+            self.targets.push(target);
+            self.waiting.push_back(target);
+        }
+    }
+
     /// Where the datagram is to go next.
     pub fn poll_transmit(&mut self) -> Option<(SocketAddr, &[u8])> {
         let to = self.waiting.pop_front()?;
@@ -86,7 +100,10 @@ impl Question {
             // Of a round that was late there is one copy, not two.
             self.waiting = self.targets.iter().copied().collect();
         }
-        self.over |= passed >= GIVE_UP;
+        if passed >= GIVE_UP {
+            self.over = true;
+            self.waiting.clear();
+        }
     }
 
     /// `None`: it is not the answer.

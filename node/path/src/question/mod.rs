@@ -3,7 +3,7 @@
 //! ```text
 //!   asker                                     answerer
 //!   Question ── STUN request 0x7a1 ─────────► Incoming ─ Answerer::open ─► content
-//!     to all candidates at 0, 250, 500, 1000 ms                              │
+//!     to all candidates at 0, 250, 500, 1000, 2000 ms                        │
 //!   Reply    ◄─ STUN success 0x7a1 ──────────────────── Incoming::answer ◄───┘
 //! ```
 //!

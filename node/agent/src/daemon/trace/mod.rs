@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::oneshot;
-use twinmesh_control::{NodeId, Peer, PeerKind};
+use twinmesh_control::{NetworkMap, NodeId, Peer, PeerKind};
 use twinmesh_dataplane::{Engine, PublicKey};
 use twinmesh_path::question::{Answerer, GIVE_UP, Question};
 
@@ -153,10 +153,7 @@ impl Agent {
         now: Instant,
     ) -> Result<Question, String> {
         let map = self.stored.map.as_ref().ok_or("there is no network map")?;
-        let heard = self.peer_status(peer).endpoint;
-        let others =
-            usable_endpoints(peer, map, &self.here).into_iter().filter(|other| Some(*other) != heard);
-        let targets: Vec<SocketAddr> = heard.into_iter().chain(others).collect();
+        let targets = self.places(peer, map);
         let content =
             FarQuestion { source: program_source(destination).ok(), destination, packet }.to_bytes();
         let (mut id, mut nonce) = ([0; 12], [0; 12]);
@@ -165,6 +162,28 @@ impl Agent {
         let keys = self.question_keys(&PublicKey(peer.wireguard_key.0));
         Question::new(keys, map.own.id.0, &content, &targets, (id, nonce), now)
             .map_err(|error| error.to_string())
+    }
+
+    /// Where the peer may be, where it was heard in front.
+    fn places(&self, peer: &Peer, map: &NetworkMap) -> Vec<SocketAddr> {
+        let heard = self.peer_status(peer).endpoint;
+        let others =
+            usable_endpoints(peer, map, &self.here).into_iter().filter(|other| Some(*other) != heard);
+        heard.into_iter().chain(others).collect()
+    }
+
+    /// Who has just come, or moves, is found while the trace is under way: by its report, or because it is heard.
+    fn aim_questions(&mut self) {
+        let places = |open: &Open| {
+            let map = self.stored.map.as_ref()?;
+            open.question.as_ref().filter(|question| !question.is_over())?;
+            Some(self.places(map.peers.get(&open.peer)?, map))
+        };
+        let found: Vec<_> = self.traces.open.iter().map(|(open, _)| places(open)).collect();
+        for ((open, _), places) in self.traces.open.iter_mut().zip(found) {
+            let Some(question) = open.question.as_mut() else { continue };
+            places.into_iter().flatten().for_each(|place| question.aim(place));
+        }
     }
 
     /// A probe was answered.
@@ -178,6 +197,7 @@ impl Agent {
 
     /// Asks again what is due, and answers what is over.
     pub(super) fn drive_traces(&mut self, now: Instant) {
+        self.aim_questions();
         let Some(plane) = &self.plane else { return };
         for (open, _) in &mut self.traces.open {
             if let Some((engine, token)) = open.probe.filter(|_| open.awaits_probe() && now >= open.probe_due)
