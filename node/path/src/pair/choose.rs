@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | direct | no answer for 1.6 s | another direct one that answered meanwhile, else the relay, else none |
 //! | direct | no answer for 1 s, and another direct one answered meanwhile | that one |
-//! | direct | no answer for 250 ms, and the peer was heard at another direct one, which answered meanwhile | that one |
+//! | direct | four checks without an answer, and the peer was heard at another direct one, which answered meanwhile | that one |
 //! | direct | 10 minutes without use, and a relay stands | the relay |
 //! | direct | another one's round trip is shorter by a quarter and 10 ms | that one, once a minute at most |
 //! | direct | the tunnel passes nothing, and a relay stands | the relay |
@@ -31,8 +31,8 @@ const HEALTH: Duration = Duration::from_mins(2);
 const SILENCE: Duration = Duration::from_secs(3);
 /// In doubt for so long, a path gives way to one that answers.
 const DOUBT: Duration = Duration::from_secs(1);
-/// The same while the peer seems to have moved.
-const DOUBT_OF_MOVED: Duration = Duration::from_millis(250);
+/// So many unanswered checks are as good while the peer seems to have moved; one may just be lost.
+const UNANSWERED_OF_MOVED: usize = 4;
 /// After a choice, before a round trip counts…
 const FIRST_DWELL: Duration = Duration::from_secs(15);
 /// …and after one for the round trip.
@@ -128,7 +128,7 @@ impl Pair {
     fn better(&mut self, local: &LocalSettings, now: Instant) -> (Option<SocketAddr>, Why) {
         let Some(current) = self.direct() else { return self.without_direct(local, now) };
         let address = current.address();
-        let doubt = current.doubted_since();
+        let (doubt, unanswered) = (current.doubted_since(), current.unanswered(now));
         if !self.is_warm(local, now)
             && let Some(relay) = self.relayed(local)
         {
@@ -136,10 +136,12 @@ impl Pair {
             return (Some(relay), Why::Idle);
         }
         let moved = self.heard_elsewhere.is_some_and(|at| now < at + SILENCE);
-        let patience = if moved { DOUBT_OF_MOVED } else { DOUBT };
-        if doubt.is_some_and(|since| now >= since + patience)
+        let left = moved && unanswered >= UNANSWERED_OF_MOVED;
+        if (left || doubt.is_some_and(|since| now >= since + DOUBT))
             && let Some(next) = self.substitute(doubt, local, now)
         {
+            // It was followed; what happens to the next path is another matter.
+            self.heard_elsewhere = None;
             return (Some(next), Why::Lost);
         }
         if let Some(shorter) = self.shorter(local, now) {

@@ -130,6 +130,12 @@ impl Target {
         self.doubted_since().is_some_and(|since| now >= since + self.timeout())
     }
 
+    /// Checks since the last answered one that should have been answered by now.
+    pub(crate) fn unanswered(&self, now: Instant) -> usize {
+        let timeout = self.timeout();
+        self.open.iter().filter(|open| now.saturating_duration_since(open.sent) >= timeout).count()
+    }
+
     pub(crate) fn answered(&self) -> Option<Instant> {
         self.answered
     }
@@ -185,10 +191,7 @@ impl Target {
     /// True once if it was proven and is dead.
     pub(crate) fn dies(&mut self, now: Instant) -> bool {
         let Phase::Proven { doubt: Some(since), .. } = self.phase else { return false };
-        let timeout = self.timeout();
-        let unanswered =
-            self.open.iter().filter(|open| now.saturating_duration_since(open.sent) >= timeout).count();
-        let dead = now.saturating_duration_since(since) >= DEATH && unanswered >= LEAST_UNANSWERED;
+        let dead = now.saturating_duration_since(since) >= DEATH && self.unanswered(now) >= LEAST_UNANSWERED;
         if dead {
             self.rest();
         }
