@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use twinmesh_e2e::{Mesh, Server, fetch_100_mb, on_scenario};
+use twinmesh_e2e::{IpVersion, Mesh, Server, fetch_100_mb, on_scenario, wait_for};
 
 /// The longest packet that a node sends to a peer whole.
 fn mtu(mesh: &Mesh, node: &str, peer: &str) -> Result<u64> {
@@ -13,12 +13,19 @@ fn mtu(mesh: &Mesh, node: &str, peer: &str) -> Result<u64> {
 
 /// Files of 100 MB in both families, and UDP of all lengths.
 fn everything_passes(mesh: &Mesh, from: &str, to: &str) -> Result<()> {
+    datagrams_pass(mesh, from, to)?;
+    for address in mesh.overlay_addresses(to)? {
+        fetch_100_mb(mesh, from, to, address)?;
+    }
+    Ok(())
+}
+
+fn datagrams_pass(mesh: &Mesh, from: &str, to: &str) -> Result<()> {
     for address in mesh.overlay_addresses(to)? {
         mesh.pings_within(from, address, Duration::from_secs(10))?;
         let _server = Server::udp_echo(mesh, to, address)?;
         mesh.run(from, &["python3", "-c", ECHO_CLIENT, &address.to_string()])
             .with_context(|| format!("{from} → {to} ({address})"))?;
-        fetch_100_mb(mesh, from, to, address)?;
     }
     Ok(())
 }
@@ -73,6 +80,32 @@ fn files_and_datagrams_of_every_length_pass_links_of_every_mtu() {
         ensure!(fragmented("narrow")? >= before + 3, "sent whole");
         let clamped = mesh.status("narrow")?["adjusted"]["mss-clamped"].as_u64();
         ensure!(clamped > Some(0), "{clamped:?}");
+        Ok(())
+    });
+}
+
+/// What hidden sends and is longer than `pit` carries vanishes.
+#[test]
+fn a_router_that_swallows_reports_is_found_out_and_survived() {
+    on_scenario("mtu.toml", "mtu-hole", |mesh| {
+        let hidden = mesh.overlay_addresses("hidden")?[0];
+        let alpha = mesh.overlay_addresses("alpha")?[0].to_string();
+        mesh.pings_within("alpha", hidden, Duration::from_secs(10))?;
+        // It begins while nobody knows of the hole.
+        fetch_100_mb(mesh, "alpha", "hidden", hidden)?;
+        wait_for("the size of the path", Duration::from_secs(15), || {
+            mesh.output("hidden", &["ping", "-c", "1", "-W", "0.5", "-s", "1340", &alpha]).ok()?;
+            // 1,300 bytes less what IPv4 or IPv6, UDP and WireGuard take, and found to within 8 bytes.
+            mtu(mesh, "hidden", "alpha").ok().filter(|mtu| (1200..=1240).contains(mtu))
+        })?;
+        datagrams_pass(mesh, "hidden", "alpha")?;
+        everything_passes(mesh, "alpha", "hidden")?;
+        // Nobody but the engine could have told.
+        for version in [IpVersion::V4, IpVersion::V6] {
+            let alpha = mesh.outer_address("alpha", version)?.to_string();
+            let route = mesh.run("hidden", &["ip", "route", "get", &alpha])?;
+            ensure!(!route.contains("mtu"), "a report has come through: {route}");
+        }
         Ok(())
     });
 }
