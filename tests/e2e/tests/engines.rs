@@ -1,5 +1,6 @@
 //! A pair changes between WireGuard and ESP, and heals when one of them carries nothing.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -114,6 +115,38 @@ fn one_way_loss_of_either_engine_heals_within_five_seconds_and_explain_tells() {
         mesh.pings_within("alpha", beta, Duration::from_secs(5)).context("WireGuard to beta is lost")?;
         println!("one-way loss of WireGuard: traffic back after {:?}", lost.elapsed());
         mesh.pings_within("beta", alpha, Duration::from_secs(5))
+    });
+}
+
+/// A ping a second from alpha, until one is answered: after how long.
+fn traffic_is_back(mesh: &Mesh, beta: IpAddr) -> Result<Duration> {
+    let lost = Instant::now();
+    mesh.run("alpha", &["ping", "-n", "-i", "1", "-c", "1", "-w", "5", &beta.to_string()])?;
+    Ok(lost.elapsed())
+}
+
+#[test]
+fn one_way_loss_heals_within_five_seconds_although_the_other_end_has_nothing_to_send() {
+    on_mesh("engines-idle-end", |mesh| {
+        let beta = mesh.overlay_addresses("beta")?[0];
+        mesh.pings_within("alpha", beta, Duration::from_secs(5))?;
+        // ESP was never spoken here.
+        cut(mesh, "beta", WIREGUARD_DATA)?;
+        let back = traffic_is_back(mesh, beta).context("WireGuard to beta is lost")?;
+        println!("one-way loss of WireGuard, idle end: traffic back after {back:?}");
+        let page = mesh.run("alpha", &["twinmesh", "explain", "beta"])?;
+        ensure!(page.contains("WireGuard: keys are agreed, but what is sent has no answer"), "{page}");
+        ensure!(page.contains("traffic goes by ESP now"), "{page}");
+        mend(mesh, "beta")?;
+        set_policy(mesh, "esp")?;
+        both_send_by(mesh, "esp", Duration::from_secs(15))?;
+        cut(mesh, "beta", ESP)?;
+        let back = traffic_is_back(mesh, beta).context("ESP to beta is lost")?;
+        println!("one-way loss of ESP, idle end: traffic back after {back:?}");
+        let page = mesh.run("alpha", &["twinmesh", "explain", "beta"])?;
+        ensure!(page.contains("ESP: keys are agreed, but what is sent has no answer"), "{page}");
+        ensure!(page.contains("traffic goes by WireGuard now"), "{page}");
+        Ok(())
     });
 }
 

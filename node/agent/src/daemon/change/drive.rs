@@ -82,7 +82,14 @@ impl Agent {
             | Step::Renew(Carrier::WireGuard) => {
                 // Its session is the data plane's affair, and costs nothing at rest.
             }
-            Step::Open(Carrier::Esp) => self.sync_node(id, now),
+            Step::Open(Carrier::Esp) => {
+                let alone = pair.change.has_failed();
+                self.sync_node(id, now);
+                if alone {
+                    // The other end may have nothing to send, and not know that anything fails.
+                    self.begin_node(id, now);
+                }
+            }
             Step::Close(Carrier::Esp) => {
                 let heard = plane.dataplane.peer_status(&pair.key).and_then(|status| status.heard_esp);
                 let allowed = pair.change.wish().other_allowed;

@@ -138,6 +138,11 @@ impl Change {
         self.sending
     }
 
+    /// What is sent by carries nothing.
+    pub(in crate::daemon) fn has_failed(&self) -> bool {
+        self.side(self.sending).has_failed
+    }
+
     /// Of the choice that is sent by.
     pub(in crate::daemon) const fn generation(&self) -> Generation {
         self.generation

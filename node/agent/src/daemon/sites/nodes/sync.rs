@@ -67,6 +67,13 @@ impl Agent {
         self.sync_nodes(&MapChange::Peers { changed: vec![id], removed: Vec::new(), own: false }, now);
     }
 
+    /// IKE with a peer is not left to the peer to begin.
+    pub(in crate::daemon) fn begin_node(&mut self, id: NodeId, now: Instant) {
+        if let Some(node) = self.sites.nodes.peers.get_mut(&id).filter(|node| node.standing.is_none()) {
+            node.attempts.restart(now, true);
+        }
+    }
+
     /// What stands with a peer carries nothing: it is made anew.
     pub(in crate::daemon) fn renew_node(&mut self, id: NodeId, now: Instant) {
         let Some(node) = self.sites.nodes.peers.get(&id) else { return };
