@@ -1,15 +1,58 @@
-//! The path engine under scripts of any bytes: the fuzzer's target (`tests/fuzz`), without a fuzzer.
+//! The fuzzer's targets (`tests/fuzz`) without a fuzzer: under the inputs that it found worth keeping, and under any bytes.
 
 #[path = "../../../tests/fuzz/src/path_checks.rs"]
 mod path_checks;
+#[path = "../../../tests/fuzz/src/path_questions.rs"]
+mod path_questions;
+#[path = "../../../tests/fuzz/src/relay_client.rs"]
+mod relay_client;
 #[path = "../../../tests/fuzz/src/script.rs"]
 mod script;
 
+use std::fs;
+use std::path::PathBuf;
+
 use proptest::prelude::*;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for entry in fs::read_dir(folder).expect("the corpus is committed") {
+        let input = entry.and_then(|entry| fs::read(entry.path())).expect("its files can be read");
+        run(&input);
+        inputs += 1;
+    }
+    assert!(inputs > 10, "the corpus of {target} is gone");
+}
+
+#[test]
+fn the_path_engine_survives_the_corpus() {
+    replay("path_checks", path_checks::run);
+}
+
+#[test]
+fn questions_survive_the_corpus() {
+    replay("path_questions", path_questions::run);
+}
+
+#[test]
+fn the_client_of_relays_survives_the_corpus() {
+    replay("relay_client", relay_client::run);
+}
 
 proptest! {
     #[test]
     fn the_path_engine_survives_any_script(script in prop::collection::vec(any::<u8>(), 0..1024)) {
         path_checks::run(&script);
+    }
+
+    #[test]
+    fn questions_survive_any_script(script in prop::collection::vec(any::<u8>(), 0..1024)) {
+        path_questions::run(&script);
+    }
+
+    #[test]
+    fn the_client_of_relays_survives_any_script(script in prop::collection::vec(any::<u8>(), 0..1024)) {
+        relay_client::run(&script);
     }
 }
