@@ -1,5 +1,7 @@
 //! Who reaches whom: a pair of every two kinds of NAT, from the first packet to the direct path, and a table of it.
 
+mod cold;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
