@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::allocation::Allocation;
 use super::client::ClientId;
 use super::credential::RelaySecret;
-use super::forward::{CHANNEL_HEADER, send_indication};
+use super::forward::{CHANNEL_HEADER, Flow, Source, send_indication};
 use super::limits::{Bucket, Strangers};
 use super::nonce::Nonces;
 use super::peering::{Peering, Peers};
@@ -124,6 +124,8 @@ pub struct Relay {
     pub(super) usages: HashMap<NodeId, Usage>,
     pub(super) peers: Peers,
     pub(super) counters: Counters,
+    /// See [`Self::flow`].
+    pub(super) latest: Option<(Source, Instant, Flow)>,
 }
 
 impl fmt::Debug for Relay {
@@ -151,6 +153,7 @@ impl Relay {
             usages: HashMap::new(),
             peers: Peers::new(map, now),
             counters: Counters::default(),
+            latest: None,
         }
     }
 
@@ -187,6 +190,7 @@ impl Relay {
         };
         match message.class() {
             MessageClass::Request => {
+                self.latest = None;
                 let answer = if message.has_method(BINDING) {
                     self.binding(&message, client, now)
                 } else {
@@ -199,7 +203,7 @@ impl Relay {
                     self.counters.malformed += 1;
                     return Outcome::Nothing;
                 };
-                self.forward(now, client, peer, datagram, start, length)
+                self.indicated(now, (client, peer), datagram, start, length)
             }
             MessageClass::Indication | MessageClass::Success | MessageClass::Error => {
                 self.counters.malformed += 1;
@@ -227,8 +231,10 @@ impl Relay {
         buffer: &'a mut [u8],
     ) -> Outcome<'a> {
         let length = buffer.len().saturating_sub(CHANNEL_HEADER);
-        let Some(client) = self.clients.get(&relayed).copied() else { return Outcome::Nothing };
-        self.deliver(now, None, (client, peer), buffer, length)
+        match self.flow(Source::Peer { relayed, peer }, now) {
+            Some(flow) => self.pass(flow, now, buffer, CHANNEL_HEADER, length),
+            None => Outcome::Nothing,
+        }
     }
 
     /// Room before what a peer sent, for the header of channel data.
@@ -259,6 +265,7 @@ impl Relay {
     }
 
     pub(super) fn remove(&mut self, client: ClientId, ports: &mut impl Ports) {
+        self.latest = None;
         let Some(allocation) = self.allocations.remove(&client) else { return };
         self.clients.remove(&allocation.relayed);
         ports.close(allocation.relayed);

@@ -71,6 +71,19 @@ fn permissions_channels_and_allocations_end_unless_they_are_refreshed() {
 }
 
 #[test]
+fn an_allocation_that_ends_between_two_datagrams_of_one_instant_carries_the_first_alone() {
+    let mut world = World::new();
+    let alpha = Client::new(&mut world, "198.51.100.1:4500", 1, &["203.0.113.9"]);
+    let relayed = alpha.allocate(&mut world);
+    let peer = socket("203.0.113.9:50000");
+    alpha.bind(&mut world, 0x4000, peer).unwrap();
+    assert!(world.sends(alpha.address, &channel_data(0x4000, b"first")).is_some());
+    assert_eq!(alpha.refresh(&mut world, 0), Ok(0));
+    assert_eq!(world.sends(alpha.address, &channel_data(0x4000, b"second")), None);
+    assert_eq!(world.arrives(relayed, peer, b"second"), None);
+}
+
+#[test]
 fn a_lifetime_is_bounded_by_the_rules_and_by_the_credential() {
     let mut world = World::new();
     let alpha = Client::new(&mut world, "198.51.100.1:4500", 1, &["192.0.2.1"]);
