@@ -1,15 +1,25 @@
-//! The last lines of the daemon's log, kept in memory for `twinmesh bugreport`.
+//! What the daemon logs, and its last lines, kept in memory for `twinmesh bugreport`.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// boringtun tells of each handshake of each peer, and stun_types of each malformed datagram: strangers must not write
+/// our log, however much of it is wanted.
+const QUIET: &str = "boringtun=off,stun_types=error";
 /// Bytes of all lines: some hours of a quiet node.
 const ROOM: usize = 256 * 1024;
 /// Of a longer line the end is cut off.
 const LONGEST_LINE: usize = 4 * 1024;
+
+/// As `RUST_LOG` says; what fills the log is left out unless it is named there.
+pub fn log_filter(wanted: Option<&str>) -> EnvFilter {
+    // Of two directives for one target the last counts.
+    EnvFilter::new(format!("{QUIET},{}", wanted.unwrap_or("info")))
+}
 
 /// Bounded, whatever is logged. Clones are the same log.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +77,25 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_strangers_malformed_datagram_writes_no_log_unless_that_is_asked_for() {
+        // An attribute that is longer than the message.
+        let malformed = [0, 1, 0, 4, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 99];
+        let written = |wanted: Option<&str>| {
+            let log = RecentLog::default();
+            let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(log.clone());
+            let subscriber = tracing_subscriber::registry().with(log_filter(wanted)).with(layer);
+            tracing::subscriber::with_default(subscriber, || {
+                assert!(!twinmesh_path::question::is_question(&malformed));
+            });
+            log.lines().len()
+        };
+        for wanted in [None, Some("info"), Some("debug"), Some("trace,twinmesh=debug")] {
+            assert_eq!(written(wanted), 0, "{wanted:?}");
+        }
+        assert!(written(Some("info,stun_types=warn")) > 0);
+    }
 
     #[test]
     fn what_is_logged_is_kept_line_by_line() {

@@ -28,7 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::api::{self, ClientError, Done, Request};
 use crate::daemon::{self, DaemonError, Settings};
-use crate::log::RecentLog;
+use crate::log::{RecentLog, log_filter};
 use arguments::{AgentArguments, Command, CommandLine};
 #[cfg(test)]
 pub(crate) use sa::EXAMPLE as SA_EXAMPLE;
@@ -39,10 +39,6 @@ pub(crate) use site::EXAMPLE as SITE_EXAMPLE;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The daemon gives the coordinator some time to hear of a logout.
 const LOGOUT_PATIENCE: Duration = Duration::from_secs(40);
-
-/// boringtun tells of each handshake of each peer, and stun_types of each malformed datagram: strangers must
-/// not write our log.
-const DEFAULT_LOG: &str = "info,boringtun=off,stun_types=error";
 
 /// A command that failed: exit status 1.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +130,7 @@ fn agent(arguments: AgentArguments) -> Result<(), CommandError> {
 /// Text on a terminal, JSON otherwise. `RUST_LOG` says how much. The last of it is kept, as text.
 fn start_logging() -> RecentLog {
     let filter = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|wanted| !wanted.is_empty());
-    let filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_LOG));
+    let filter = log_filter(filter.as_deref());
     let shown = fmt::layer().with_writer(io::stderr);
     let shown = if io::stderr().is_terminal() { shown.boxed() } else { shown.json().boxed() };
     let recent = RecentLog::default();
