@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use twinmesh_path::{Findings, Local, Prober, Server};
+use twinmesh_path::{Findings, Local, Prober, Server, Transmit};
 
 use super::DETOUR_MARK;
 
@@ -35,12 +35,7 @@ pub async fn measure(
                 Local::Main => &main,
                 Local::Second => &second,
             };
-            match socket.try_send_to(&transmit.datagram, transmit.to) {
-                Ok(_) => has_way = true,
-                // A full buffer, as the network, may lose what is asked again.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => has_way = true,
-                Err(error) => tracing::debug!(server = %transmit.to, %error, "a STUN request was not sent"),
-            }
+            has_way |= send(socket, &transmit).await;
         }
         if !has_way {
             return Ok(None);
@@ -62,6 +57,15 @@ pub async fn measure(
     }
 }
 
+/// False: there is no way to the server. Waits for a fresh socket to be ready, which a mere try would take for a full one.
+async fn send(socket: &UdpSocket, transmit: &Transmit) -> bool {
+    let sent = socket.send_to(&transmit.datagram, transmit.to).await;
+    if let Err(error) = &sent {
+        tracing::debug!(server = %transmit.to, %error, "a STUN request was not sent");
+    }
+    sent.is_ok()
+}
+
 /// Any free port, past the TUN device.
 pub(super) fn bind(towards: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(towards), Type::DGRAM, Some(Protocol::UDP))?;
@@ -74,4 +78,21 @@ pub(super) fn bind(towards: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::new(any, 0).into())?;
     UdpSocket::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_request_of_a_fresh_socket_is_sent() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to = server.local_addr().unwrap();
+        let fresh = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        assert!(send(&fresh, &Transmit { from: Local::Main, to, datagram: b"first".to_vec() }).await);
+        assert!(send(&fresh, &Transmit { from: Local::Main, to, datagram: b"second".to_vec() }).await);
+        let mut buffer = [0; 16];
+        let (length, _) = server.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(buffer.get(..length), Some(&b"first"[..]));
+    }
 }
