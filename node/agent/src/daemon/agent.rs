@@ -164,7 +164,7 @@ impl Agent {
         let pending = self.pending.as_ref().map(|pending| pending.until);
         let sites = self.sites.poll_timeout();
         let netcheck = self.netcheck.poll_timeout();
-        let changes = self.changes.poll_timeout(Instant::now());
+        let changes = self.changes.poll_timeout();
         let relays = self.plane.as_ref().and_then(|_| self.relays.poll_timeout(Instant::now()));
         let traces = self.traces.poll_timeout();
         [

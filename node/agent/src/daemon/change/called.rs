@@ -38,6 +38,7 @@ impl EngineChanges {
         meant
             .map(|(id, pair)| {
                 pair.change.called(now, Carrier::Esp);
+                self.agenda.touch(*id);
                 *id
             })
             .collect()

@@ -46,31 +46,39 @@ impl Agent {
 
     fn tell_change(&mut self, key: &PublicKey, engine: Engine, tell: impl FnOnce(&mut Pair, Carrier)) {
         let peer = self.plane.as_ref().and_then(|plane| plane.tunnels.owner(key));
-        let pair = peer.and_then(|peer| self.changes.pairs.get_mut(&peer));
+        let pair = peer.and_then(|peer| self.changes.pair_mut(peer));
         if let (Some(pair), Some(carrier)) = (pair, Carrier::of(engine)) {
             tell(pair, carrier);
         }
     }
 
-    /// Does all that is due for all pairs.
+    /// Does all that is due, and what follows from what has happened.
     pub(in crate::daemon) fn drive_changes(&mut self, now: Instant) {
-        let mut steps = Vec::new();
-        let mut due = false;
-        for (id, pair) in &mut self.changes.pairs {
+        for id in self.changes.agenda.take(now) {
+            let Some(pair) = self.changes.pairs.get_mut(&id) else { continue };
             if pair.change.poll_timeout().is_some_and(|at| at <= now) {
                 pair.change.handle_timeout(now);
             }
-            due |= pair.failures.iter().any(|failing| failing.is_due(now));
-            steps.extend(std::iter::from_fn(|| pair.change.poll_step()).map(|step| (*id, step)));
-        }
-        if due {
-            for failing in self.changes.pairs.values_mut().flat_map(|pair| &mut pair.failures) {
-                failing.is_told |= failing.due <= now;
+            let steps: Vec<Step> = std::iter::from_fn(|| pair.change.poll_step()).collect();
+            for step in steps {
+                self.take_step(id, step, now);
             }
-            self.tunnels_changed();
+            self.tell_failures(id, now);
         }
-        for (id, step) in steps {
-            self.take_step(id, step, now);
+    }
+
+    /// Has the coordinator hear of failures that are due, and schedules the pair.
+    fn tell_failures(&mut self, id: NodeId, now: Instant) {
+        let Some(pair) = self.changes.pairs.get_mut(&id) else { return };
+        let mut is_news = false;
+        for failing in pair.failures.iter_mut().filter(|failing| failing.is_due(now)) {
+            failing.is_told = true;
+            is_news = true;
+        }
+        let due = pair.due();
+        self.changes.agenda.schedule(id, due);
+        if is_news {
+            self.tunnels_changed();
         }
     }
 

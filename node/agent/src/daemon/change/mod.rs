@@ -1,5 +1,6 @@
 //! Which engine carries each pair's traffic: the network map's wishes, what the data plane finds, and the steps between.
 
+mod agenda;
 mod called;
 mod drive;
 mod machine;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use twinmesh_control::{FailedProtocol, Generation, NodeId, Peer, PeerKind, Protocol};
 use twinmesh_dataplane::{Engine, PublicKey};
 
+use self::agenda::Agenda;
 pub(super) use self::machine::Carrier;
 use self::machine::{Change, Wish};
 use super::agent::Agent;
@@ -23,6 +25,7 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct EngineChanges {
     pairs: BTreeMap<NodeId, Pair>,
+    agenda: Agenda,
     /// When one that begins IKE is looked for again.
     next_call: Option<Instant>,
 }
@@ -90,6 +93,14 @@ fn wish(peer: &Peer) -> Option<Wish> {
     (peer.kind == PeerKind::Agent).then_some(Wish { carrier, generation: peer.generation, other_allowed })
 }
 
+impl Pair {
+    /// When a step of its change or the word of a failure is due.
+    fn due(&self) -> Option<Instant> {
+        let reports = self.failures.iter().filter(|failing| !failing.is_told).map(|failing| failing.due);
+        self.change.poll_timeout().into_iter().chain(reports).min()
+    }
+}
+
 impl EngineChanges {
     /// What is sent by to that peer; none of a peer that is no agent.
     pub(super) fn sending(&self, peer: NodeId) -> Option<Carrier> {
@@ -118,17 +129,21 @@ impl EngineChanges {
         Some(failing.report.text.clone())
     }
 
-    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let each = |pair: &Pair| {
-            let reports = pair.failures.iter().map(|failing| failing.due).filter(|due| *due > now);
-            pair.change.poll_timeout().into_iter().chain(reports).min()
-        };
-        self.pairs.values().filter_map(each).min()
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.agenda.poll_timeout()
     }
 
     /// The tunnels are down.
     pub(super) fn clear(&mut self) {
         self.pairs.clear();
+        self.agenda = Agenda::default();
+    }
+
+    /// To change it; the next turn sees to what follows.
+    fn pair_mut(&mut self, id: NodeId) -> Option<&mut Pair> {
+        let pair = self.pairs.get_mut(&id)?;
+        self.agenda.touch(id);
+        Some(pair)
     }
 }
 
@@ -147,15 +162,17 @@ impl Agent {
             let peer = map.peers.get(&id);
             let Some((peer, wish)) = peer.and_then(|peer| Some((peer, wish(peer)?))) else {
                 self.changes.pairs.remove(&id);
+                self.changes.agenda.schedule(id, None);
                 continue;
             };
             let key = PublicKey(peer.wireguard_key.0);
-            if let Some(pair) = self.changes.pairs.get_mut(&id).filter(|pair| pair.key == key) {
+            if let Some(pair) = self.changes.pair_mut(id).filter(|pair| pair.key == key) {
                 pair.change.set_wish(now, wish);
             } else if let Ok(token) = getrandom::u64() {
                 // 0 is the data plane's.
                 let pair = Pair { change: Change::new(wish), key, token: token | 1, failures: Vec::new() };
                 self.changes.pairs.insert(id, pair);
+                self.changes.agenda.touch(id);
             }
         }
     }
