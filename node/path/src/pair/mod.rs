@@ -53,6 +53,7 @@ pub struct Pairs<I> {
     entries: BTreeMap<I, Entry>,
     tags: BTreeMap<Tag, I>,
     deadlines: BTreeSet<(Instant, I)>,
+    relayed_in_use: BTreeMap<I, SocketAddr>,
     /// Peers whose path is not what was told last.
     changed: BTreeMap<I, Why>,
     outbox: Outbox,
@@ -72,6 +73,7 @@ impl<I: Copy + Ord> Pairs<I> {
             entries: BTreeMap::new(),
             tags: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            relayed_in_use: BTreeMap::new(),
             changed: BTreeMap::new(),
             outbox: Outbox::new(random),
         }
@@ -120,6 +122,7 @@ impl<I: Copy + Ord> Pairs<I> {
             self.deadlines.remove(&(at, id));
         }
         self.changed.remove(&id);
+        self.relayed_in_use.remove(&id);
     }
 
     /// A STUN message arrived at the data port, or by a relay from a relayed address.
@@ -221,6 +224,11 @@ impl<I: Copy + Ord> Pairs<I> {
         self.entries.get(&id)?.pair.path(&self.local)
     }
 
+    /// Peers that are in use and go by relay, each with its address there.
+    pub fn relayed_in_use(&self) -> impl Iterator<Item = (I, SocketAddr)> {
+        self.relayed_in_use.iter().map(|(id, address)| (*id, *address))
+    }
+
     /// Everything about a pair, for people. None: no such peer.
     pub fn status(&self, id: I, now: Instant) -> Option<PairStatus> {
         Some(self.entries.get(&id)?.pair.status(&self.local, now))
@@ -245,7 +253,12 @@ impl<I: Copy + Ord> Pairs<I> {
         let Some(Entry { pair, deadline, told }) = self.entries.get_mut(&id) else { return };
         let changed = change(pair, &self.local, &mut self.outbox);
         let moved = pair.advance(&self.local, &mut self.outbox, now).or(changed);
-        if pair.path(&self.local).map(essence) != told.map(essence) {
+        let path = pair.path(&self.local);
+        match path.filter(|path| path.is_relayed() && pair.in_use(now)) {
+            Some(path) => self.relayed_in_use.insert(id, path.remote),
+            None => self.relayed_in_use.remove(&id),
+        };
+        if path.map(essence) != told.map(essence) {
             let why = self.changed.entry(id).or_insert(Why::Size);
             *why = moved.unwrap_or(*why);
         }

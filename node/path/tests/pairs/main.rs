@@ -303,6 +303,23 @@ fn a_path_in_use_costs_little() {
 }
 
 #[test]
+fn the_relay_is_in_use_while_traffic_goes_by_it_and_ten_seconds_more() {
+    let strict = Kind::new(Mapping::AddressAndPortDependent, Filtering::AddressAndPortDependent);
+    let mut world = World::new(17, [strict, strict]);
+    assert_eq!(world.relayed_in_use(), [false; 2], "no traffic yet");
+    world.talk(true);
+    world.run(SECOND * 20);
+    assert_eq!(world.relayed_in_use(), [true; 2]);
+    world.talk(false);
+    world.run(SECOND * 8);
+    assert_eq!(world.relayed_in_use(), [true; 2]);
+    world.run(SECOND * 14);
+    assert_eq!(world.relayed_in_use(), [false; 2]);
+    let direct = direct(17, [easy(), easy()]);
+    assert_eq!(direct.relayed_in_use(), [false; 2], "what is direct needs no relay");
+}
+
+#[test]
 fn a_pair_that_is_not_used_sends_nothing() {
     let mut world = World::new(11, [easy(), easy()]);
     world.run(SECOND * 3600);

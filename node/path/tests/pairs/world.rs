@@ -197,6 +197,15 @@ impl World {
         }
     }
 
+    /// Whether each node says so, of the other's address there.
+    pub(crate) fn relayed_in_use(&self) -> [bool; 2] {
+        [0, 1].map(|at| {
+            let used: Vec<_> = self.nodes[at].pairs.relayed_in_use().collect();
+            assert!(used.is_empty() || used == [(PEER, self.nodes[1 - at].relayed)], "{used:?}");
+            !used.is_empty()
+        })
+    }
+
     pub(crate) fn set_keepalive(&mut self, keepalive: Duration) {
         for at in 0..2 {
             self.nodes[at].local.keepalive = keepalive;

@@ -16,6 +16,7 @@ mod sync;
 mod why;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use twinmesh_control::NodeId;
@@ -53,6 +54,11 @@ impl Paths {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.pairs.poll_timeout().into_iter().chain(self.traffic_due).min()
+    }
+
+    /// Peers that are in use and go by relay, each with its address there.
+    pub(super) fn relayed_in_use(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> {
+        self.pairs.relayed_in_use()
     }
 
     /// STUN messages that were dropped, by reason.

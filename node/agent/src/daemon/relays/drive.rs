@@ -1,10 +1,11 @@
 //! What comes in about relays, and what follows from it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use twinmesh_control::{NodeId, Relays as Granted};
-use twinmesh_dataplane::{PublicKey, RelayCarrier};
+use twinmesh_dataplane::RelayCarrier;
 use twinmesh_path::relay::{Carrier, Event, Home, Received, Transmit, Transport};
 
 use super::super::agent::Agent;
@@ -120,7 +121,11 @@ impl Agent {
     /// Does what the relays' client wants.
     pub(in crate::daemon) fn drive_relays(&mut self, now: Instant) {
         self.relays.client.handle_timeout(now);
-        self.look_at_relay_usage(now);
+        // While it is silent, those that went by it count.
+        if self.has_relay() {
+            let in_use = self.paths.relayed_in_use().map(|(_, address)| address).collect();
+            self.relays.client.set_in_use(in_use, now);
+        }
         loop {
             while let Some(transmit) = self.relays.client.poll_transmit() {
                 self.send_to_relay(transmit);
@@ -184,7 +189,9 @@ impl Agent {
     }
 
     fn relay_changed(&mut self, home: Option<Home>, now: Instant) {
+        let mut relayed: BTreeSet<NodeId> = self.paths.relayed_in_use().map(|(id, _)| id).collect();
         self.sync_surroundings(now);
+        relayed.extend(self.paths.relayed_in_use().map(|(id, _)| id));
         let text = match home {
             Some(Home { server, transport: Transport::Udp, answers: true, .. }) => {
                 format!("the relay in use is {server}")
@@ -199,43 +206,8 @@ impl Agent {
         if home.is_some_and(|home| home.answers) {
             self.relays.problem = None;
         }
-        for peer in self.relayed_now() {
+        for peer in relayed {
             self.history.note(peer, text.clone());
         }
-    }
-
-    /// Peers that packets go to by relay.
-    fn relayed_now(&self) -> Vec<NodeId> {
-        let in_use = self.relays.usage.in_use();
-        let peers = self.relays.peers.iter();
-        peers
-            .filter(|(_, addresses)| addresses.iter().any(|at| in_use.contains(at)))
-            .map(|(id, _)| *id)
-            .collect()
-    }
-
-    /// Addresses that peers are sent to by either engine, with the packets of each.
-    fn look_at_relay_usage(&mut self, now: Instant) {
-        let wanted = self.plane.is_some() && self.has_relay() && !self.relays.peers.is_empty();
-        if !self.relays.usage.is_due(wanted, now) {
-            return;
-        }
-        let (Some(plane), Some(map)) = (&self.plane, &self.stored.map) else { return };
-        let relayed: Vec<_> = self.relays.peers.keys().filter_map(|id| map.peers.get(id)).collect();
-        let by_wireguard = relayed.iter().filter_map(|peer| {
-            let status = plane.dataplane.peer_status(&PublicKey(peer.wireguard_key.0))?;
-            let packets = status.rx_packets.saturating_add(status.tx_packets);
-            Some((peer.id, status.path.map(|path| path.remote).or(status.endpoint)?, packets))
-        });
-        let by_esp = self.node_tunnels(now).into_iter().filter_map(|node| {
-            Some((node.peer, node.endpoint?, node.traffic.rx_packets.saturating_add(node.traffic.tx_packets)))
-        });
-        let counts: Vec<_> = by_wireguard
-            .chain(by_esp)
-            .filter(|(id, at, _)| self.relays.peers.get(id).is_some_and(|relayed| relayed.contains(at)))
-            .map(|(_, at, packets)| (at, packets))
-            .collect();
-        let in_use = self.relays.usage.look(counts, now);
-        self.relays.client.set_in_use(in_use, now);
     }
 }

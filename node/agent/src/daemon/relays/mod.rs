@@ -9,7 +9,6 @@
 mod drive;
 mod grants;
 mod stream;
-mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +23,6 @@ pub(super) use stream::{StreamEvent, StreamNews};
 
 use crate::control::MapChange;
 use stream::{Known, Stream};
-use usage::Usage;
 
 use super::tunnels::{Surroundings, relayed_endpoints};
 
@@ -41,7 +39,6 @@ pub(super) struct Relays {
     /// Addresses that are carried: streams need not ask about these.
     known: Known,
     peers: BTreeMap<NodeId, Vec<SocketAddr>>,
-    usage: Usage,
     /// The last trouble with any of them, in words, until home serves.
     problem: Option<String>,
 }
@@ -57,13 +54,12 @@ impl Relays {
             events,
             known: Known::default(),
             peers: BTreeMap::new(),
-            usage: Usage::default(),
             problem: None,
         }
     }
 
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        self.client.poll_timeout(now).into_iter().chain(self.usage.poll_timeout()).min()
+        self.client.poll_timeout(now)
     }
 
     /// The hosts of all relays: what comes from one of them is relayed.
