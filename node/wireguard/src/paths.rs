@@ -85,12 +85,16 @@ impl Paths {
     }
 
     /// Moves a managed peer's endpoint there, to stay; with `None` it stays where it is until the peer is heard.
-    pub(crate) fn choose(&mut self, path: Option<SocketAddr>) {
-        if self.policy == EndpointPolicy::Managed {
-            self.is_chosen = path.is_some();
-            self.endpoint = path.or(self.endpoint);
-            self.suspicion = None;
+    /// Whether there is a path now that was none before.
+    pub(crate) fn choose(&mut self, path: Option<SocketAddr>) -> bool {
+        if self.policy != EndpointPolicy::Managed {
+            return false;
         }
+        let is_new = path.is_some() && (!self.is_chosen || self.endpoint != path);
+        self.is_chosen = path.is_some();
+        self.endpoint = path.or(self.endpoint);
+        self.suspicion = None;
+        is_new
     }
 
     /// The path may have changed: watch it, unless somebody else does.

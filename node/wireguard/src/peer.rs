@@ -143,10 +143,14 @@ impl Peer {
     }
 
     /// Sends to this address from now on, whatever is heard from elsewhere; with `None`, to wherever the peer is heard
-    /// from. Handshakes without a session still go to all addresses. Nothing to a peer that is not
-    /// [`EndpointPolicy::Managed`].
+    /// from. Handshakes without a session still go to all addresses, and by a new path at the next tick. Nothing to a
+    /// peer that is not [`EndpointPolicy::Managed`].
     pub fn set_path(&mut self, path: Option<SocketAddr>) {
-        self.paths.choose(path);
+        let is_new = self.paths.choose(path);
+        let searches = is_new && !self.has_session();
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| searches && attempt.everywhere) {
+            attempt.last_sent = attempt.last_sent.checked_sub(SEARCH_INTERVAL).unwrap_or(attempt.last_sent);
+        }
     }
 
     /// Seals an inner packet of at most `out.len()` − [`OVERHEAD`] bytes.

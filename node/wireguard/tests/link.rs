@@ -89,6 +89,21 @@ fn the_endpoint_follows_the_peer() {
 }
 
 #[test]
+fn a_path_that_is_found_while_a_handshake_has_no_answer_is_tried_at_once() {
+    let managed = PeerSettings { endpoint: EndpointPolicy::Managed, ..PeerSettings::default() };
+    let of_b = PeerSettings { candidates: vec![address(7)], ..managed.clone() };
+    let mut world = World::with(of_b, managed);
+    world.a.seal(&packet(0), world.now);
+    world.deliver();
+    world.pass(Duration::from_millis(200));
+    world.a.peer.set_path(Some(address(2)));
+    let now = world.now;
+    world.a.tick(now);
+    world.deliver();
+    assert_eq!(world.a.changes, [Change::Up(address(2))]);
+}
+
+#[test]
 fn a_managed_peer_meets_at_all_candidates_and_then_keeps_to_its_path() {
     let managed = |at: &[u8]| PeerSettings {
         candidates: at.iter().copied().map(address).collect(),
