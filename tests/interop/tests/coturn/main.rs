@@ -149,6 +149,14 @@ fn what_is_too_large_for_a_link_goes_in_fragments() {
 }
 
 #[test]
+fn what_is_too_large_for_a_link_that_nobody_tells_the_relay_of_arrives_in_fragments() {
+    on_scenario("relay-black-hole.toml", "relay-black-hole", |mesh| {
+        let relay = Relay::start(mesh, Server::Ours, IpVersion::V4, &[])?;
+        relay.passes("alpha", &format!("7:{}", relay.at.ip()), &["-y", "-m", "2", "-l", "1400"])
+    });
+}
+
+#[test]
 fn credentials_end() {
     on_scenario("relay.toml", "relay-expired", |mesh| {
         let relay = Relay::start(mesh, Server::Ours, IpVersion::V4, &[])?;
