@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::field::{put, u16_at};
 use crate::{Checksum, IpPacket};
 
 /// Options with this bit set are copied into every fragment (RFC 791 §3.1).
@@ -48,11 +49,11 @@ impl<'a> Fragments<'a> {
         let original = flags_and_offset(self.packet)?;
         let offset = (original & OFFSET).checked_add(u16::try_from(self.done / 8).ok()?)?;
         let more = if last { original & MORE_FRAGMENTS } else { MORE_FRAGMENTS };
-        put(buffer, 2, u16::try_from(total).ok()?)?;
-        put(buffer, 6, more | (offset & OFFSET))?;
-        put(buffer, 10, 0)?;
+        put(buffer, 2, u16::try_from(total).ok()?.to_be_bytes())?;
+        put(buffer, 6, (more | (offset & OFFSET)).to_be_bytes())?;
+        put(buffer, 10, [0; 2])?;
         let checksum = Checksum::new().with(buffer.get(..header_len)?).finish();
-        put(buffer, 10, checksum)?;
+        put(buffer, 10, checksum.to_be_bytes())?;
         self.done = if last { self.packet.len() } else { self.done + length };
         buffer.get(..total)
     }
@@ -83,12 +84,7 @@ impl<'a> Fragments<'a> {
 }
 
 fn flags_and_offset(packet: &[u8]) -> Option<u16> {
-    packet.get(6..8)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
-}
-
-fn put(buffer: &mut [u8], at: usize, value: u16) -> Option<()> {
-    buffer.get_mut(at..at + 2)?.copy_from_slice(&value.to_be_bytes());
-    Some(())
+    u16_at(packet, 6)
 }
 
 #[cfg(test)]
