@@ -1,6 +1,6 @@
 //! A received packet as a candidate for joining, and what to tell the kernel of one that travels alone.
 
-use crate::field::u16_at;
+use crate::field::{chunk, u16_at};
 use crate::layout::{Layout, ipv4};
 use crate::{Checksum, FlowKey, IpPacket, Offload, PartialChecksum, Segmented};
 
@@ -56,11 +56,12 @@ impl<'a> Candidate<'a> {
     }
 
     fn ip_header_is_right(&self) -> bool {
-        let Layout { headers, transport, is_ipv4, .. } = self.layout;
-        // Of both zeros, cutting writes the positive one.
+        let Layout { headers, has_options, is_ipv4, .. } = self.layout;
+        // Of both zeros, cutting writes the positive one. Headers with options are never joined.
         !is_ipv4
             || u16_at(headers, ipv4::CHECKSUM) != Some(0xffff)
-                && headers.get(..transport).is_some_and(|header| Checksum::new().with(header).finish() == 0)
+                && !has_options
+                && chunk::<20>(headers, 0).is_some_and(|header| Checksum::new().with(header).finish() == 0)
     }
 
     fn is_partial(&self) -> bool {

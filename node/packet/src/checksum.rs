@@ -15,6 +15,7 @@ impl Checksum {
 
     /// Adds bytes; an odd last byte counts as if a zero followed it.
     #[must_use]
+    #[inline]
     pub fn with(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks();
         let lanes = words.iter().fold(Lanes::default(), |lanes, word| lanes.with(*word));
@@ -45,11 +46,13 @@ impl Checksum {
     }
 
     #[must_use]
+    #[inline]
     pub(crate) fn with_u16(self, value: u16) -> Self {
         Self(self.0 + u64::from(value.to_be()))
     }
 
     #[must_use]
+    #[inline]
     pub(crate) fn with_u32(self, value: u32) -> Self {
         Self(self.0 + u64::from(value.to_be()))
     }
@@ -99,6 +102,7 @@ impl Lanes {
 }
 
 /// Up to seven bytes with zeros behind.
+#[inline]
 fn padded(rest: &[u8]) -> [u8; 8] {
     let mut word = [0; 8];
     for (to, from) in word.iter_mut().zip(rest) {
@@ -107,6 +111,7 @@ fn padded(rest: &[u8]) -> [u8; 8] {
     word
 }
 
+#[inline]
 fn fold_to_32(sum: u64) -> u64 {
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     (sum & 0xffff_ffff) + (sum >> 32)

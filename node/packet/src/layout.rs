@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::field::u16_at;
+use crate::field::{chunk, u16_at};
 use crate::{Checksum, IpPacket, Malformed, Segmented, protocol};
 
 /// Those extension headers of IPv6 that change nothing in what the checksum covers. With a routing header it covers
@@ -134,13 +134,17 @@ impl<'a> Layout<'a> {
 
     /// The pseudo-header without its length.
     pub(crate) fn pseudo_header(&self) -> Checksum {
-        let (addresses, end) =
-            if self.is_ipv4 { (ipv4::ADDRESSES, ipv4::OPTIONS) } else { (ipv6::ADDRESSES, ipv6::HEADER_LEN) };
         let protocol = match self.kind {
             Segmented::Tcp4 | Segmented::Tcp6 => protocol::TCP,
             Segmented::Udp => protocol::UDP,
         };
-        Checksum::new().with(self.headers.get(addresses..end).unwrap_or_default()).with_u16(protocol.into())
+        let sum = Checksum::new().with_u16(protocol.into());
+        // Slices of a known length are summed without a loop.
+        if self.is_ipv4 {
+            chunk::<8>(self.headers, ipv4::ADDRESSES).map_or(sum, |addresses| sum.with(addresses))
+        } else {
+            chunk::<32>(self.headers, ipv6::ADDRESSES).map_or(sum, |addresses| sum.with(addresses))
+        }
     }
 
     /// Length of the transport header and the payload, as the pseudo-header has it.
