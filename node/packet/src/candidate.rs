@@ -24,8 +24,8 @@ pub struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// `sums` is what the peer may send. `None` for what belongs to no flow: neither TCP nor UDP, fragments, what is malformed.
-    /// Bytes after the packet's total length are padding.
+    /// `sums` is what the peer may send. `None` for what belongs to no flow: neither TCP nor UDP, fragments, what is
+    /// malformed. Bytes after the packet's total length are padding.
     pub fn parse(packet: &'a [u8], sums: Sums) -> Option<Self> {
         let layout = Layout::of(&IpPacket::parse(packet).ok()?).ok()?;
         Some(Self { layout, flow: FlowKey::of(&layout), sums })

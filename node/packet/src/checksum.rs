@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// A running one's complement sum over the pieces of a packet, each of even length but the last.
 ///
-/// It is kept in the machine's byte order: the sum does not depend on it (RFC 1071 §2 B), so only the result is swapped.
+/// It is kept in the machine's byte order, on which the sum does not depend (RFC 1071 §2 B); only the result is swapped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Checksum(u64);
 
@@ -24,7 +24,8 @@ impl Checksum {
 
     /// Copies bytes and adds them in one pass; as many as the shorter of both slices has.
     ///
-    /// `benches/segments.rs`: 1,384 bytes in 47 ns, where copying alone takes 13 and [`Self::with`] 31 after it.
+    /// `benches/segments.rs`: 1,384 bytes in the nearest cache take 49 ns, where copying alone takes 13. Cutting 46
+    /// segments takes 3.7 µs, and 5.5 µs with one pass that copies and another that sums.
     #[must_use]
     pub fn with_copied(self, from: &[u8], to: &mut [u8]) -> Self {
         let len = from.len().min(to.len());

@@ -84,8 +84,9 @@ impl<'a> SuperPacket<'a> {
 
     /// Writes a packet and says how long it is; `None` past the last one and if `out` is too short.
     ///
-    /// With [`Sums::Partial`], the checksum is left partial where [`crate::single`] at the far end can tell. It is not in a SYN,
-    /// so that [`crate::clamp_mss`] works on what was written. What will be fragmented needs [`Sums::Full`].
+    /// With [`Sums::Partial`], the checksum is left partial where [`crate::single`] at the far end can tell. It is
+    /// completed in a SYN, so that [`crate::clamp_mss`] works on what was written. What will be fragmented needs
+    /// [`Sums::Full`].
     pub fn write(&self, index: usize, out: &mut [u8], sums: Sums) -> Option<usize> {
         match &self.work {
             Work::Segments { template, .. } => template.write(self.place(index)?, out, sums),
