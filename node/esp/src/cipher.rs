@@ -42,6 +42,8 @@ enum Algorithm {
     },
     /// RFC 4543: the payload stays as it is.
     Gmac(Mac),
+    #[cfg(feature = "null")]
+    Nothing,
     /// Encrypted, then authenticated (RFC 4303 §3.3.2.1).
     Separate {
         encryption: BlockMode,
@@ -70,6 +72,10 @@ impl Cipher {
         } else if let Some(aead) = aead(suite, keys.encryption, keys.error)? {
             Algorithm::Aead { aead, salt: keys.salt }
         } else {
+            #[cfg(feature = "null")]
+            if suite.icv_len() == 0 {
+                return Ok(Self { algorithm: Algorithm::Nothing, iv_len: 0, icv_len: 0 });
+            }
             Algorithm::Gmac(Mac::gmac(keys.encryption, keys.salt, keys.error)?)
         };
         Ok(Self { algorithm, iv_len: suite.iv_len(), icv_len: suite.icv_len() })
@@ -91,6 +97,8 @@ impl Cipher {
     fn write_iv(&self, sequence: u64, iv: &mut [u8]) {
         match &self.algorithm {
             Algorithm::Aead { .. } | Algorithm::Gmac(_) => iv.copy_from_slice(&sequence.to_be_bytes()),
+            #[cfg(feature = "null")]
+            Algorithm::Nothing => {}
             Algorithm::Separate { encryption, .. } => encryption.write_iv(sequence, iv),
         }
     }
@@ -102,6 +110,8 @@ impl Cipher {
         match &self.algorithm {
             Algorithm::Aead { aead, salt } => aead.seal(nonce(*salt, iv), extended.before(), text, icv),
             Algorithm::Gmac(mac) => mac.compute(&[extended.before(), iv, text], counter(iv), icv),
+            #[cfg(feature = "null")]
+            Algorithm::Nothing => {}
             Algorithm::Separate { encryption, integrity } => {
                 encryption.encrypt(iv, text);
                 integrity.compute(&[head.as_slice(), iv, text, extended.after()], [0; 8], icv);
@@ -117,6 +127,8 @@ impl Cipher {
         match &self.algorithm {
             Algorithm::Aead { aead, salt } => aead.open(nonce(*salt, iv), extended.before(), text, icv),
             Algorithm::Gmac(mac) => mac.verify(&[extended.before(), iv, text], counter(iv), icv),
+            #[cfg(feature = "null")]
+            Algorithm::Nothing => Ok(()),
             Algorithm::Separate { encryption, integrity } => {
                 integrity.verify(&[head.as_slice(), iv, text, extended.after()], [0; 8], icv)?;
                 encryption.decrypt(iv, text)

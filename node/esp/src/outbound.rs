@@ -74,14 +74,35 @@ impl OutboundSa {
     /// In transport mode what comes out is what goes behind the headers that [`split_transport`] leaves outside.
     pub fn seal(&self, packet: &[u8], out: &mut [u8], now: Instant) -> Result<usize, SealError> {
         let sealed = self.payload(packet).and_then(|(next_header, payload)| {
-            self.protect(next_header, payload, self.tfc_len(payload.len()), out, now)
+            self.protect(payload.len(), self.tfc_len(payload.len()), out, now, |text| {
+                text.copy_from_slice(payload);
+                Some(next_header)
+            })
         });
+        sealed.inspect_err(|error| self.counters.count_refusal(*error))
+    }
+
+    /// As [`Self::seal`], for a packet of `len` bytes that `write` makes where it is to lie; it says whether it could. For
+    /// tunnel mode: transport mode, which takes packets apart, refuses it as malformed.
+    pub fn seal_with(
+        &self,
+        len: usize,
+        out: &mut [u8],
+        now: Instant,
+        write: impl FnOnce(&mut [u8]) -> bool,
+    ) -> Result<usize, SealError> {
+        let sealed = match self.parameters.mode {
+            Mode::Tunnel => self.protect(len, self.tfc_len(len), out, now, |text| {
+                write(text).then(|| next_header::of_whole_packet(text)).flatten()
+            }),
+            Mode::Transport => Err(SealError::Malformed),
+        };
         sealed.inspect_err(|error| self.counters.count_refusal(*error))
     }
 
     /// Seals a dummy as long as a packet of `length` bytes, which the receiver drops (RFC 4303 §2.6).
     pub fn seal_dummy(&self, length: u16, out: &mut [u8], now: Instant) -> Result<usize, SealError> {
-        let sealed = self.protect(next_header::NONE, &[], length.into(), out, now);
+        let sealed = self.protect(0, length.into(), out, now, |_| Some(next_header::NONE));
         sealed.inspect_err(|error| self.counters.count_refusal(*error))
     }
 
@@ -163,60 +184,58 @@ impl OutboundSa {
         HEADER_LEN + self.iv_len + text_len + self.icv_len
     }
 
+    /// `write` makes the payload where it is to lie, and says what it is.
     fn protect(
         &self,
-        next_header: u8,
-        payload: &[u8],
+        payload_len: usize,
         padded_len: usize,
         out: &mut [u8],
         now: Instant,
+        write: impl FnOnce(&mut [u8]) -> Option<u8>,
     ) -> Result<usize, SealError> {
         if self.limited && self.parameters.lifetime.is_over(self.used(now)) {
             return Err(SealError::Expired);
         }
         let len = self.protected_len(padded_len);
         let sealed = out.get_mut(..len).ok_or(SealError::BufferTooShort)?;
-        // Nothing fails once the number is taken, but for a bug.
+        let (header, rest) = sealed.split_first_chunk_mut::<HEADER_LEN>().ok_or(SealError::BufferTooShort)?;
+        self.write_text(payload_len, padded_len, rest, write)?;
         let sequence = self.next_sequence()?;
-        self.write_plain(next_header, payload, padded_len, sequence, sealed)
-            .ok_or(SealError::BufferTooShort)?;
+        // One store, since the cipher reads it back at once as one word.
+        let spi_and_low = u64::from(self.parameters.spi.get()) << 32 | sequence & u64::from(u32::MAX);
+        *header = spi_and_low.to_be_bytes();
         self.cipher.seal(sequence, self.parameters.esn, sealed);
-        self.counters.count_bytes(payload.len());
+        self.counters.count_bytes(payload_len);
         Ok(len)
     }
 
-    /// Everything but IV and ICV. `None` cannot happen: the buffer was measured for it.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the low half of the sequence number is what is sent"
-    )]
-    fn write_plain(
+    /// What is encrypted, between IV and ICV.
+    #[expect(clippy::cast_possible_truncation, reason = "padding is shorter than the cipher's block")]
+    fn write_text(
         &self,
-        next_header: u8,
-        payload: &[u8],
+        payload_len: usize,
         padded_len: usize,
-        sequence: u64,
-        sealed: &mut [u8],
-    ) -> Option<()> {
-        let text_len = sealed.len().checked_sub(self.icv_len)?;
-        let (header, rest) = sealed.get_mut(..text_len)?.split_at_mut_checked(HEADER_LEN + self.iv_len)?;
-        // One store, since the cipher reads it back at once as one word.
-        let spi_and_low = u64::from(self.parameters.spi.get()) << 32 | sequence & u64::from(u32::MAX);
-        *header.first_chunk_mut()? = spi_and_low.to_be_bytes();
-
-        let (text, tail) = rest.split_at_mut_checked(payload.len())?;
-        text.copy_from_slice(payload);
-        let (tfc, trailer) = tail.split_at_mut_checked(padded_len.checked_sub(payload.len())?)?;
+        rest: &mut [u8],
+        write: impl FnOnce(&mut [u8]) -> Option<u8>,
+    ) -> Result<(), SealError> {
+        let text_len = rest.len().checked_sub(self.iv_len + self.icv_len);
+        let text = text_len.and_then(|len| rest.get_mut(self.iv_len..)?.get_mut(..len));
+        let text = text.and_then(|text| text.split_at_mut_checked(payload_len));
+        let (payload, tail) = text.ok_or(SealError::BufferTooShort)?;
+        let next_header = write(payload).ok_or(SealError::Malformed)?;
+        let tfc_len = padded_len.saturating_sub(payload_len);
+        let (tfc, trailer) = tail.split_at_mut_checked(tfc_len).ok_or(SealError::BufferTooShort)?;
         if !tfc.is_empty() {
             tfc.fill(0);
         }
         // 1, 2, 3… (RFC 4303 §2.4).
-        let (padding, ends) = trailer.split_last_chunk_mut::<TRAILER_LEN>()?;
+        let (padding, ends) =
+            trailer.split_last_chunk_mut::<TRAILER_LEN>().ok_or(SealError::BufferTooShort)?;
         *ends = [padding.len() as u8, next_header];
         for (byte, count) in padding.iter_mut().zip(1..=u8::MAX) {
             *byte = count;
         }
-        Some(())
+        Ok(())
     }
 
     /// The next number, until all are used. Never wraps, however many callers try (RFC 4303 §3.3.3).

@@ -54,6 +54,8 @@ impl Suite {
     /// Refuses what is not authenticated, or twice.
     pub const fn new(encryption: Encryption, integrity: Option<Integrity>) -> Result<Self, SuiteError> {
         match integrity {
+            #[cfg(feature = "null")]
+            None if matches!(encryption, Encryption::Null) => Ok(Self { encryption, integrity }),
             None if !encryption.is_combined() => Err(SuiteError::IntegrityMissing(encryption)),
             Some(integrity) if integrity.is_gmac() => Err(SuiteError::OnlyInAh(integrity)),
             Some(_) if encryption.is_combined() => Err(SuiteError::IntegritySuperfluous(encryption)),
