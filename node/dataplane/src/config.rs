@@ -26,6 +26,26 @@ pub struct Config {
     pub mark: Option<u32>,
     /// The node's WireGuard key.
     pub private_key: PrivateKey,
+    /// What the kernel may do for us where it can.
+    pub offload: Offload,
+}
+
+/// Work that is left to the kernel: packets of one flow go to it and come from it joined, and it sees to their checksums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offload {
+    /// Of TCP, at the TUN device (TSO and GRO).
+    pub tcp: bool,
+    /// Of UDP, at the TUN device (USO); needs that of TCP.
+    pub udp: bool,
+    /// Of the sealed datagrams, at the UDP port (GSO and GRO).
+    pub port: bool,
+}
+
+impl Offload {
+    /// Everything that the kernel knows.
+    pub const ALL: Self = Self { tcp: true, udp: true, port: true };
+    /// Packets as they are.
+    pub const NONE: Self = Self { tcp: false, udp: false, port: false };
 }
 
 /// One peer, whole: [`crate::Dataplane::set_peer`] makes the peer be exactly this.

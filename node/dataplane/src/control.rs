@@ -8,7 +8,7 @@ mod paths;
 pub(crate) use self::engines::OWN_TOKEN;
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -220,6 +220,11 @@ impl Control {
         }
     }
 
+    /// Whether the kernel cuts datagrams.
+    pub(crate) fn cuts_datagrams(&self) -> bool {
+        self.port.udp.most_segments() > 1
+    }
+
     pub(crate) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         self.port.send(&self.shared.table.load().relays, from, to, datagram)
     }
@@ -303,8 +308,9 @@ impl Port {
             Ok(Some((next, range))) => match self.udp.address(next) {
                 Some(address) => {
                     let from = from.filter(|_| next == to);
-                    let datagram = buffer.get(range).unwrap_or_default();
-                    let message = Message { to: &address, from, datagram, traffic_class: 0 };
+                    let pieces = [IoSlice::new(buffer.get(range).unwrap_or_default())];
+                    let message =
+                        Message { to: &address, from, pieces: &pieces, segment: None, traffic_class: 0 };
                     // Among these are probes of how much a path carries.
                     let _whole = self.udp.whole();
                     self.udp

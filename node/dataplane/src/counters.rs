@@ -173,6 +173,30 @@ impl Adjustment {
     }
 }
 
+/// A call of the system that moves packets; what offloads save is seen by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    TunRead,
+    TunWrite,
+    /// Of one socket, any number of datagrams.
+    Send,
+    Receive,
+}
+
+impl Call {
+    const ALL: [Self; 4] = [Self::TunRead, Self::TunWrite, Self::Send, Self::Receive];
+
+    /// Kebab-case, stable.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::TunRead => "tun-read",
+            Self::TunWrite => "tun-write",
+            Self::Send => "send",
+            Self::Receive => "receive",
+        }
+    }
+}
+
 /// Written by one thread mostly, read by any; on cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -180,6 +204,7 @@ pub(crate) struct Counters {
     drops: [AtomicU64; DropReason::COUNT],
     datagrams: [AtomicU64; DatagramKind::ALL.len()],
     adjustments: [AtomicU64; Adjustment::ALL.len()],
+    calls: [AtomicU64; Call::ALL.len()],
     raw_esp: AtomicU64,
     rx_packets: AtomicU64,
     rx_bytes: AtomicU64,
@@ -193,6 +218,7 @@ impl Default for Counters {
             drops: [const { AtomicU64::new(0) }; DropReason::COUNT],
             datagrams: [const { AtomicU64::new(0) }; DatagramKind::ALL.len()],
             adjustments: [const { AtomicU64::new(0) }; Adjustment::ALL.len()],
+            calls: [const { AtomicU64::new(0) }; Call::ALL.len()],
             raw_esp: AtomicU64::new(0),
             rx_packets: AtomicU64::new(0),
             rx_bytes: AtomicU64::new(0),
@@ -221,14 +247,20 @@ impl Counters {
         }
     }
 
+    pub(crate) fn called(&self, call: Call) {
+        if let Some(counter) = self.calls.get(call as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// ESP came without UDP, for an SA of ours.
     pub(crate) fn raw_esp(&self) {
         self.raw_esp.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An inner packet was written to the TUN device.
-    pub(crate) fn received(&self, bytes: usize) {
-        self.rx_packets.fetch_add(1, Ordering::Relaxed);
+    /// So many inner packets, of so many bytes together, were written to the TUN device.
+    pub(crate) fn received(&self, packets: usize, bytes: usize) {
+        self.rx_packets.fetch_add(packets as u64, Ordering::Relaxed);
         self.rx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
@@ -245,6 +277,7 @@ pub(crate) struct Sums {
     pub(crate) datagrams: Vec<(&'static str, u64)>,
     pub(crate) drops: Vec<(&'static str, u64)>,
     pub(crate) adjusted: Vec<(&'static str, u64)>,
+    pub(crate) calls: Vec<(&'static str, u64)>,
 }
 
 impl Sums {
@@ -270,6 +303,10 @@ impl Sums {
             adjusted: Adjustment::ALL
                 .iter()
                 .map(|kind| (kind.as_str(), sum(&|thread| thread.adjustments.get(*kind as usize))))
+                .collect(),
+            calls: Call::ALL
+                .iter()
+                .map(|call| (call.as_str(), sum(&|thread| thread.calls.get(*call as usize))))
                 .collect(),
         }
     }
@@ -299,7 +336,7 @@ mod tests {
         for thread in &threads {
             thread.dropped(DropReason::NoRoute);
             thread.datagram(DatagramKind::Stun);
-            thread.received(100);
+            thread.received(1, 100);
             thread.adjusted(Adjustment::MssClamped);
         }
         let sums = Sums::of(&threads.iter());

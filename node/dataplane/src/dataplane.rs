@@ -14,7 +14,7 @@ use mio::Waker;
 use parking_lot::Mutex;
 use twinmesh_wireguard::{Device, Peer, PeerState as EngineState, PublicKey};
 
-use crate::config::{Config, MAX_DEFAULT_WORKERS, PeerConfig};
+use crate::config::{Config, MAX_DEFAULT_WORKERS, Offload, PeerConfig};
 use crate::control::Control;
 use crate::counters::{Counters, Sums};
 use crate::engine::Engine;
@@ -43,6 +43,7 @@ pub struct Dataplane {
     tun_name: String,
     tun_index: u32,
     port: u16,
+    offload: Offload,
     shared: Arc<Shared>,
     control: Arc<Control>,
     counters: Vec<Arc<Counters>>,
@@ -60,13 +61,13 @@ impl Dataplane {
             0 => thread::available_parallelism().map_or(1, usize::from).min(MAX_DEFAULT_WORKERS),
             given => given.min(MAX_WORKERS),
         };
-        let sockets = UdpPort::open(config.port, workers, config.mark)?;
+        let sockets = UdpPort::open(config.port, workers, config.mark, config.offload.port)?;
         let udp_failed = |source| StartError::Udp { port: config.port, source };
         let first = sockets.first().ok_or(StartError::Thread(io::ErrorKind::InvalidInput.into()))?;
         let port = first.port().map_err(udp_failed)?;
         let control_socket = first.try_clone().map_err(udp_failed)?;
         let routes = RouteMtus::open(config.mark).map_err(udp_failed)?;
-        let tun = Tun::create(&config.tun_name, config.mtu, workers)?;
+        let tun = Tun::create(&config.tun_name, config.mtu, workers, config.offload)?;
 
         let counters: Vec<Arc<Counters>> = (0..=workers).map(|_| Arc::default()).collect();
         let mut each = counters.clone().into_iter();
@@ -88,6 +89,7 @@ impl Dataplane {
             tun_name: config.tun_name,
             tun_index: tun.index,
             port,
+            offload: tun.offload,
             shared,
             control,
             counters,
@@ -231,12 +233,14 @@ impl Dataplane {
 
     /// Counters and peers. It takes the lock of one peer after the other.
     pub fn status(&self) -> Status {
-        let Sums { totals, datagrams, drops, adjusted } = Sums::of(&self.counters.iter().map(AsRef::as_ref));
+        let Sums { totals, datagrams, drops, adjusted, calls } =
+            Sums::of(&self.counters.iter().map(AsRef::as_ref));
         let now = Instant::now();
         let mut peers: Vec<PeerStatus> =
             self.shared.table.load().peers().map(|slot| self.status_of(slot, now)).collect();
         peers.sort_unstable_by_key(|peer| peer.public_key);
-        Status { totals, datagrams, drops, adjusted, peers }
+        let offload = Offload { port: self.control.cuts_datagrams(), ..self.offload };
+        Status { totals, offload, datagrams, drops, adjusted, calls, peers }
     }
 
     /// One peer alone; `None` where there is none with that key.

@@ -1,6 +1,7 @@
 //! An ESP packet → opened in place by its SA → TUN.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::Instant;
 
 use twinmesh_esp::{
@@ -40,6 +41,8 @@ pub(crate) struct Taken<'t> {
     pub(crate) probe: Option<(&'t PeerSlot, Probe)>,
     /// It came from elsewhere than where the peer's path leads.
     pub(crate) elsewhere: Option<Event>,
+    /// Where in the datagram the packet for the TUN device lies, if not in the batch.
+    pub(crate) packet: Option<Range<usize>>,
 }
 
 /// Opens an ESP packet and hands what it carries to the TUN device.
@@ -60,9 +63,8 @@ pub(crate) fn open<'t>(
         taken.elsewhere = heard_from(tunnel, SocketAddr::new(from, port), table, now);
     }
     match opened.content {
-        // Written from where it was opened.
         Content::Packet(range) => {
-            let packet = datagram.get_mut(range).unwrap_or_default();
+            let packet = datagram.get_mut(range.clone()).unwrap_or_default();
             if let Some(peer) = tunnel.peer {
                 taken.probe = from_peer(packet, peer, table)?;
                 if taken.probe.is_some() {
@@ -71,12 +73,11 @@ pub(crate) fn open<'t>(
             }
             decapsulate_ecn(ecn, packet).map_err(DropReason::Esp)?;
             clamp(packet, tunnel.mtu(), ports);
-            ports.tun.write(packet).map_err(|_| DropReason::TunWrite)?;
-            ports.counters.received(packet.len());
+            taken.packet = Some(range);
         }
         Content::Payload { next_header, range } => {
             let payload = datagram.get(range).unwrap_or_default();
-            let space = batch.space(ports.tun, ports.counters);
+            let space = batch.space();
             let length = transport_packet(outer, ecn, next_header, payload, space)
                 .ok_or(DropReason::Esp(EspDrop::InnerMalformed))?;
             clamp(batch.last(length), tunnel.mtu(), ports);

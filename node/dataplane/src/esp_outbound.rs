@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use twinmesh_esp::{Action, Flow, Spd, outer_fields};
-use twinmesh_packet::IpPacket;
+use twinmesh_esp::{Action, Flow, Mode, Spd, outer_fields};
+use twinmesh_packet::{IpPacket, Sums, SuperPacket};
 
 use crate::counters::{Adjustment, DropReason};
 use crate::esp_config::{Encapsulation, EspPath};
@@ -35,6 +35,43 @@ pub(crate) fn seal(
     in_pieces(packet, tunnel.mtu(), mode, buffer, ports, |piece| seal_one(tunnel, piece, sends, ports, now));
 }
 
+/// Seals the segments of a super-packet, each made where it is to lie. False, and nothing is sealed, if they do not fit
+/// the path, and in transport mode, which takes packets apart.
+pub(crate) fn seal_segments(
+    tunnel: &EspTunnel,
+    whole: &SuperPacket<'_>,
+    sends: &mut SendBatch,
+    ports: Ports<'_>,
+    now: Instant,
+) -> bool {
+    let is_tunnel = tunnel.outbound.parameters().mode == Mode::Tunnel;
+    if !is_tunnel || whole.packet_len(0) > usize::from(tunnel.mtu()) {
+        return false;
+    }
+    let path = tunnel.path();
+    let traffic_class = outer_fields(&tunnel.outer, whole.packet().bytes()).traffic_class;
+    let form = OuterForm { from: path.local, traffic_class, in_fragments: false };
+    for index in 0..whole.count() {
+        let length = whole.packet_len(index);
+        let write = |text: &mut [u8]| whole.write(index, text, Sums::Full) == Some(length);
+        match tunnel.outbound.seal_with(length, sends.slot(ports), now, write) {
+            Ok(sealed) => {
+                ports.counters.sent(length);
+                commit(path, sealed, form, sends, ports);
+            }
+            Err(reason) => ports.counters.dropped(DropReason::EspSeal(reason)),
+        }
+    }
+    true
+}
+
+fn commit(path: EspPath, sealed: usize, form: OuterForm, sends: &mut SendBatch, ports: Ports<'_>) {
+    match path.encapsulation {
+        Encapsulation::Udp => sends.commit_udp(sealed, path.remote, form, ports),
+        Encapsulation::Raw => sends.commit_raw(sealed, path.remote.ip(), form),
+    }
+}
+
 /// What is still longer than the path carries goes in fragments outside.
 pub(crate) fn seal_one(
     tunnel: &EspTunnel,
@@ -47,19 +84,16 @@ pub(crate) fn seal_one(
     match tunnel.outbound.seal(packet, slot, now) {
         Ok(length) => {
             ports.counters.sent(packet.len());
-            let EspPath { local, remote, encapsulation } = tunnel.path();
+            let path = tunnel.path();
             let form = OuterForm {
-                from: local,
+                from: path.local,
                 traffic_class: outer_fields(&tunnel.outer, packet).traffic_class,
                 in_fragments: packet.len() > usize::from(tunnel.mtu()),
             };
             if form.in_fragments {
                 ports.counters.adjusted(Adjustment::OuterFragmented);
             }
-            match encapsulation {
-                Encapsulation::Udp => sends.commit_udp(length, remote, form, ports),
-                Encapsulation::Raw => sends.commit_raw(length, remote.ip(), form),
-            }
+            commit(path, length, form, sends, ports);
         }
         Err(reason) => ports.counters.dropped(DropReason::EspSeal(reason)),
     }

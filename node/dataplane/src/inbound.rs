@@ -15,7 +15,7 @@ use twinmesh_wireguard::{
 };
 
 use crate::batch::InnerBatch;
-use crate::counters::DropReason;
+use crate::counters::{Call, DropReason};
 use crate::datagram::{DatagramKind, classify};
 use crate::engine::Engine;
 use crate::esp_inbound::{self, Arrival, Taken};
@@ -54,6 +54,8 @@ struct Outer {
     to: Option<IpAddr>,
     /// The lower two bits of the outer header's traffic class.
     ecn: u8,
+    /// Where in the buffer the datagram begins.
+    start: usize,
 }
 
 /// What the handling of each datagram shares.
@@ -87,20 +89,23 @@ impl Inbound {
         sends: &mut SendBatch,
         ports: Ports<'_>,
     ) -> io::Result<bool> {
+        ports.counters.called(Call::Receive);
         let received =
             receive(&mut self.storage, &mut self.metas, |buffers, metas| ports.udp.receive(buffers, metas))?;
         let Some(count) = received else { return Ok(true) };
         let (mut pass, storage, metas) = self.pass(table, device, sends, ports);
         for (buffer, meta) in storage.chunks_exact_mut(BUFFER_LEN).zip(metas.iter().take(count)) {
             let from = udp::canonical(meta.addr);
-            let outer = Outer { from, to: meta.dst_ip, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
-            let filled = buffer.get_mut(..meta.len).unwrap_or_default();
+            let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
+            let outer = Outer { from, to: meta.dst_ip, ecn, start: 0 };
+            let (filled, stride) = (buffer.get_mut(..meta.len).unwrap_or_default(), meta.stride.max(1));
             if filled.is_empty() {
                 pass.datagram(outer, filled);
             }
-            for datagram in filled.chunks_mut(meta.stride.max(1)) {
-                pass.datagram(outer, datagram);
+            for (index, datagram) in filled.chunks_mut(stride).enumerate() {
+                pass.datagram(Outer { start: index * stride, ..outer }, datagram);
             }
+            pass.flush(filled);
         }
         pass.end(events);
         Ok(count < BATCH_SIZE)
@@ -146,12 +151,15 @@ impl Inbound {
             let arrival =
                 Arrival { from: meta.addr.ip(), port: None, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
             match esp_inbound::open(tunnel, arrival, packet, table, &mut self.opened, ports, now) {
-                Ok(taken) => self.news.extend(follow_up(taken, tunnel, sends, ports, now)),
+                Ok(taken) => {
+                    take_packet(&taken, packet, 0, &mut self.opened);
+                    self.news.extend(follow_up(taken, tunnel, sends, ports, now));
+                }
                 Err(reason) => ports.counters.dropped(reason),
             }
+            self.opened.flush(packet, ports.tun, ports.counters);
         }
         self.news.drain(..).for_each(|event| events(event));
-        self.opened.flush(ports.tun, ports.counters);
         sends.flush(ports);
         Ok(count < BATCH_SIZE)
     }
@@ -184,42 +192,49 @@ fn receive(
 }
 
 impl<'t> Pass<'t, '_> {
+    /// Writes the packets that were opened; `buffer` is the one that held them.
+    fn flush(&mut self, buffer: &mut [u8]) {
+        self.opened.flush(buffer, self.ports.tun, self.ports.counters);
+    }
+
     /// Hands out what has gathered.
     fn end(self, events: &Events) {
-        let Self { news, sends, opened, held, ports, .. } = self;
+        let Self { news, sends, held, ports, .. } = self;
         // Not before the last peer's lock is released: the receiver may call back.
         drop(held);
         news.drain(..).for_each(|event| events(event));
-        opened.flush(ports.tun, ports.counters);
         sends.flush(ports);
     }
 
     fn datagram(&mut self, outer: Outer, datagram: &mut [u8]) {
-        let Outer { from, to, ecn } = outer;
+        let Outer { from, to, .. } = outer;
         let kind = classify(datagram);
         self.ports.counters.datagram(kind);
         match kind {
             DatagramKind::WireGuard => self.wireguard(from, datagram),
             DatagramKind::Stun => self.news.push(Event::Stun { from, datagram: datagram.to_vec() }),
             DatagramKind::NatKeepalive => {}
-            DatagramKind::Esp => self.esp(from, ecn, datagram),
+            DatagramKind::Esp => self.esp(outer, datagram),
             DatagramKind::Ike => {
                 let to = to.map(|to| to.to_canonical());
                 self.news.push(Event::Ike { from, to, datagram: datagram.to_vec() });
             }
-            DatagramKind::TurnChannel => self.channel(from, ecn, datagram),
+            DatagramKind::TurnChannel => self.channel(outer, datagram),
             DatagramKind::Unknown => self.dropped(DropReason::UnknownDatagram),
         }
     }
 
-    fn esp(&mut self, from: SocketAddr, ecn: u8, datagram: &mut [u8]) {
+    fn esp(&mut self, Outer { from, ecn, start, .. }: Outer, datagram: &mut [u8]) {
         let Some(tunnel) = Spi::of_packet(datagram).and_then(|spi| self.table.esp.by_spi(spi)) else {
             return self.dropped(DropReason::Esp(EspDrop::UnknownSpi));
         };
         let arrival = Arrival { from: from.ip(), port: Some(from.port()), ecn };
         let Self { table, opened, ports, now, .. } = self;
         match esp_inbound::open(tunnel, arrival, datagram, table, opened, *ports, *now) {
-            Ok(taken) => self.news.extend(follow_up(taken, tunnel, self.sends, self.ports, self.now)),
+            Ok(taken) => {
+                take_packet(&taken, datagram, start, opened);
+                self.news.extend(follow_up(taken, tunnel, self.sends, self.ports, self.now));
+            }
             Err(reason) => self.dropped(reason),
         }
     }
@@ -246,7 +261,7 @@ impl<'t> Pass<'t, '_> {
     fn open(&mut self, slot: &'t PeerSlot, from: SocketAddr, datagram: &[u8]) {
         let Self { table, sends, opened, held, ports, now, news, .. } = self;
         let Some(peer) = held.take(slot) else { return ports.counters.dropped(DropReason::PeerRemoved) };
-        let (outcome, change) = peer.open(from, datagram, opened.space(ports.tun, ports.counters), *now);
+        let (outcome, change) = peer.open(from, datagram, opened.space(), *now);
         match outcome {
             Opened::Packet(bytes) => match check_source(bytes, slot, table) {
                 Ok(packet) => {
@@ -285,9 +300,17 @@ impl<'t> Pass<'t, '_> {
     }
 }
 
+/// Lets the packet of a datagram, which begins at `start` in the buffer, wait for the end of that buffer.
+fn take_packet(taken: &Taken<'_>, datagram: &[u8], start: usize, opened: &mut InnerBatch) {
+    if let Some(range) = &taken.packet {
+        let packet = datagram.get(range.clone()).unwrap_or_default();
+        opened.commit_received(start + range.start..start + range.end, packet);
+    }
+}
+
 /// Answers a probe; what the agent is to know.
 fn follow_up(
-    Taken { probe, elsewhere }: Taken<'_>,
+    Taken { probe, elsewhere, .. }: Taken<'_>,
     tunnel: &EspTunnel,
     sends: &mut SendBatch,
     ports: Ports<'_>,

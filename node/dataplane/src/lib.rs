@@ -37,6 +37,7 @@ mod gate;
 mod guard;
 mod holder;
 mod inbound;
+mod joiner;
 mod liveness;
 mod outbound;
 mod path_mtu;
@@ -55,7 +56,7 @@ mod turn;
 mod udp;
 mod worker;
 
-pub use config::{Config, MAX_DEFAULT_WORKERS, PeerConfig, PeerPath};
+pub use config::{Config, MAX_DEFAULT_WORKERS, Offload, PeerConfig, PeerPath};
 pub use datagram::{DatagramKind, classify};
 pub use dataplane::Dataplane;
 pub use engine::Engine;

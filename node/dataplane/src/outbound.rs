@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use parking_lot::MutexGuard;
 use twinmesh_esp::{Action, Flow, Mode};
-use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, is_syn, write_error};
+use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, Offload, Sums, SuperPacket, is_syn, write_error};
 use twinmesh_wireguard::{Destination, OVERHEAD, Peer, Sealed, Transmit};
 
-use crate::batch::PacketBatch;
-use crate::counters::{Adjustment, Counters, DropReason};
+use crate::counters::{Adjustment, Call, Counters, DropReason};
 use crate::engine::Engine;
 use crate::esp_outbound;
 use crate::esp_table::Protection;
@@ -21,10 +20,13 @@ use crate::guard::Guard;
 use crate::inbound::Events;
 use crate::peer_slot::PeerSlot;
 use crate::relays::Relays;
-use crate::send_batch::{OuterForm, SendBatch};
+use crate::send_batch::{BATCH, OuterForm, SendBatch};
 use crate::table::Table;
-use crate::tun::TunQueue;
+use crate::tun::{MAX_READ, Read, TunQueue};
 use crate::udp::UdpPort;
+
+/// Bytes read from the TUN device in a batch, besides the last packet: four super-packets.
+const BATCH_BYTES: usize = 3 * 65_535;
 
 /// What a worker has at hand for both directions.
 #[derive(Clone, Copy)]
@@ -39,7 +41,9 @@ pub(crate) struct Ports<'w> {
 
 /// The outbound half of a worker.
 pub(crate) struct Outbound {
-    packets: PacketBatch,
+    read: Box<[u8]>,
+    /// One segment of what was read.
+    segment: Box<[u8]>,
     scratch: Scratch,
     news: Vec<Event>,
 }
@@ -65,9 +69,9 @@ struct Pass<'t, 'p> {
 
 impl Outbound {
     pub(crate) fn new(mtu: u16) -> Self {
-        // One byte more than allowed: a longer packet must be seen as such, not as a truncated one.
         Self {
-            packets: PacketBatch::new(usize::from(mtu) + 1),
+            read: vec![0; MAX_READ].into(),
+            segment: vec![0; usize::from(mtu)].into(),
             scratch: Scratch {
                 fragment: vec![0; usize::from(mtu)].into(),
                 opening: vec![0; usize::from(mtu)].into(),
@@ -84,11 +88,26 @@ impl Outbound {
         sends: &mut SendBatch,
         ports: Ports<'_>,
     ) -> io::Result<bool> {
-        let drained = self.packets.fill(ports.tun)?;
-        let Self { packets, scratch, news } = self;
-        let pass = Pass::new(table, scratch, news, sends, ports);
-        pass.carry_all(packets.iter(), events);
-        Ok(drained)
+        let Self { read, segment, scratch, news } = self;
+        let mut pass = Pass::new(table, scratch, news, sends, ports);
+        let (mut reads, mut bytes) = (0, 0);
+        let drained = loop {
+            if reads == BATCH || bytes > BATCH_BYTES {
+                break Ok(false);
+            }
+            ports.counters.called(Call::TunRead);
+            match ports.tun.read(read) {
+                Ok(read) => {
+                    (reads, bytes) = (reads + 1, bytes + read.packet.len());
+                    pass.carry_read(&read, segment);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break Ok(false),
+                Err(error) => break Err(error),
+            }
+        };
+        pass.end(events);
+        drained
     }
 
     /// Carries packets that had been kept, as if the device had just given them.
@@ -101,8 +120,11 @@ impl Outbound {
         ports: Ports<'_>,
     ) {
         let Self { scratch, news, .. } = self;
-        let pass = Pass::new(table, scratch, news, sends, ports);
-        pass.carry_all(packets.iter().map(AsRef::as_ref), events);
+        let mut pass = Pass::new(table, scratch, news, sends, ports);
+        for bytes in packets {
+            pass.carry(bytes);
+        }
+        pass.end(events);
     }
 }
 
@@ -117,10 +139,7 @@ impl<'t, 'p> Pass<'t, 'p> {
         Self { table, scratch, news, sends, held: Held::default(), ports, now: Instant::now() }
     }
 
-    fn carry_all<'a>(mut self, packets: impl Iterator<Item = &'a [u8]>, events: &Events) {
-        for bytes in packets {
-            self.carry(bytes);
-        }
+    fn end(self, events: &Events) {
         let Self { news, sends, held, ports, .. } = self;
         // Not before the last peer's lock is released: the receiver may call back.
         drop(held);
@@ -128,11 +147,76 @@ impl<'t, 'p> Pass<'t, 'p> {
         sends.flush(ports);
     }
 
+    /// Carries what the device gave: a packet, or the segments of a super-packet, each made in `segment`.
+    fn carry_read(&mut self, read: &Read<'_>, segment: &mut [u8]) {
+        let offload = Offload::read(&read.header).ok();
+        let Some(whole) = offload.and_then(|offload| SuperPacket::parse(read.packet, offload).ok()) else {
+            return self.ports.counters.dropped(DropReason::Malformed);
+        };
+        let packet = whole.packet();
+        let Some(way) = self.way(&packet, whole.packet_len(0)) else { return };
+        if whole.is_plain() {
+            return self.send(packet, &way);
+        }
+        self.sends.reserve(whole.count(), self.ports);
+        if whole.count() > 1 && self.send_together(&whole, &way, segment) {
+            return;
+        }
+        for index in 0..whole.count() {
+            let length = whole.write(index, segment, Sums::Full);
+            let Some(bytes) = length.and_then(|length| segment.get(..length)) else { break };
+            let Ok(packet) = IpPacket::parse(bytes) else { break };
+            self.send(packet, &way);
+        }
+    }
+
+    /// Sends all segments with what is looked up once; false, and nothing was sent, where each needs a look of its own.
+    fn send_together(&mut self, whole: &SuperPacket<'_>, way: &Way<'t>, segment: &mut [u8]) -> bool {
+        let Self { news, sends, held, ports, now, .. } = self;
+        let length = whole.packet_len(0);
+        let slot = match *way {
+            Way::Esp(tunnel) => return esp_outbound::seal_segments(tunnel, whole, sends, *ports, *now),
+            Way::Peer(slot) => slot,
+        };
+        let engine = slot.engines.present.get();
+        let sent = match engine {
+            Engine::Esp => slot
+                .engines
+                .tunnel()
+                .as_deref()
+                .is_some_and(|tunnel| esp_outbound::seal_segments(tunnel, whole, sends, *ports, *now)),
+            Engine::WireGuard if length <= usize::from(slot.wireguard_mtu()) => {
+                let Some(peer) = held.take(slot) else { return false };
+                for index in 0..whole.count() {
+                    let length = whole.write(index, segment, Sums::Full);
+                    let Some(piece) = length.and_then(|length| segment.get(..length)) else { break };
+                    seal((slot, peer), piece, sends, *ports, *now);
+                }
+                news.extend(slot.needed(peer.has_session(), *now));
+                true
+            }
+            Engine::WireGuard | Engine::Hold => false,
+        };
+        if let Some(marks) = slot.engines.marks(engine).filter(|_| sent) {
+            marks.sent();
+        }
+        sent
+    }
+
+    /// Carries one packet as it is.
     fn carry(&mut self, bytes: &[u8]) {
-        let Some((packet, way)) = self.destination(bytes) else { return };
+        let Ok(packet) = IpPacket::parse(bytes) else {
+            return self.ports.counters.dropped(DropReason::Malformed);
+        };
+        if let Some(way) = self.way(&packet, bytes.len()) {
+            self.send(packet, &way);
+        }
+    }
+
+    fn send(&mut self, packet: IpPacket<'_>, way: &Way<'t>) {
         let Self { scratch: Scratch { fragment, opening }, news, sends, held, ports, now, .. } = self;
-        let packet = if is_syn(&packet) { clamped(packet, &way, opening, *ports) } else { packet };
-        match way {
+        let packet = if is_syn(&packet) { clamped(packet, way, opening, *ports) } else { packet };
+        match *way {
             Way::Esp(tunnel) => esp_outbound::seal(tunnel, &packet, fragment, sends, *ports, *now),
             Way::Peer(slot) => {
                 let engine = slot.engines.present.get();
@@ -164,29 +248,26 @@ impl<'t, 'p> Pass<'t, 'p> {
         }
     }
 
-    /// Finds whose packet it is; answers with ICMP if it can go nowhere.
-    fn destination<'a>(&mut self, bytes: &'a [u8]) -> Option<(IpPacket<'a>, Way<'t>)> {
+    /// Finds whose packet it is, which goes in pieces of at most `length` bytes; answers with ICMP if it can go nowhere.
+    fn way(&mut self, packet: &IpPacket<'_>, length: usize) -> Option<Way<'t>> {
         let ports = self.ports;
-        if bytes.len() > usize::from(ports.mtu) {
-            self.answer_too_big(bytes);
+        if length > usize::from(ports.mtu) {
+            ports.counters.dropped(DropReason::TooBig);
+            answer(packet, IcmpError::TooBig { mtu: ports.mtu }, ports);
             return None;
         }
-        let Ok(packet) = IpPacket::parse(bytes) else {
-            ports.counters.dropped(DropReason::Malformed);
-            return None;
-        };
         if let Some(policies) = self.table.esp.policies() {
-            match esp_outbound::policy(policies, &packet) {
+            match esp_outbound::policy(policies, packet) {
                 Some((_, Action::Protect(Protection::Tunnel(tunnel)))) => {
-                    return Some((packet, Way::Esp(tunnel)));
+                    return Some(Way::Esp(tunnel));
                 }
                 Some((flow, Action::Protect(Protection::Guard(guard)))) => {
-                    self.guarded(guard, &packet, flow);
+                    self.guarded(guard, packet, flow);
                     return None;
                 }
                 Some((_, Action::Discard)) => {
                     ports.counters.dropped(DropReason::Discarded);
-                    answer(&packet, IcmpError::NoRoute, ports);
+                    answer(packet, IcmpError::NoRoute, ports);
                     return None;
                 }
                 Some((_, Action::Bypass)) | None => {}
@@ -198,24 +279,16 @@ impl<'t, 'p> Pass<'t, 'p> {
                 return None;
             }
             ports.counters.dropped(DropReason::NoRoute);
-            answer(&packet, IcmpError::NoRoute, ports);
+            answer(packet, IcmpError::NoRoute, ports);
             return None;
         };
-        Some((packet, Way::Peer(slot)))
+        Some(Way::Peer(slot))
     }
 
     fn guarded(&mut self, guard: &Guard, packet: &IpPacket<'_>, flow: Flow) {
         let met = guard.meet(packet.bytes(), self.now);
         let call = || Event::Wanted { guard: guard.name.clone(), flow };
         met_gate(met, packet, self.news, self.ports, call);
-    }
-
-    /// Only the head was read, which is all that an ICMP error quotes.
-    fn answer_too_big(&self, head: &[u8]) {
-        self.ports.counters.dropped(DropReason::TooBig);
-        if let Ok(packet) = IpPacket::parse_truncated(head) {
-            answer(&packet, IcmpError::TooBig { mtu: self.ports.mtu }, self.ports);
-        }
     }
 }
 
@@ -259,7 +332,7 @@ fn clamped<'a>(packet: IpPacket<'a>, way: &Way<'_>, buffer: &'a mut [u8], ports:
 pub(crate) fn answer(packet: &IpPacket<'_>, error: IcmpError, ports: Ports<'_>) {
     let mut out = [0; MAX_ERROR_LEN];
     if let Some(bytes) = write_error(packet, error, &mut out).and_then(|length| out.get(..length))
-        && ports.tun.write(bytes).is_err()
+        && ports.tun.write(bytes, Offload::NONE).is_err()
     {
         ports.counters.dropped(DropReason::TunWrite);
     }

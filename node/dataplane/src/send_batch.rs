@@ -1,6 +1,6 @@
 //! Datagrams of one worker on their way out, in buffers that are made once.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
@@ -8,21 +8,24 @@ use nix::errno::Errno;
 use socket2::SockAddr;
 use twinmesh_wireguard::{MIN_BUFFER_LEN, OVERHEAD};
 
-use crate::batch::BATCH;
-use crate::counters::DropReason;
+use crate::counters::{Call, DropReason};
 use crate::outbound::Ports;
 use crate::raw::{RawSocket, RawSockets};
 use crate::sys::Message;
 use crate::turn::{HEADROOM, TAILROOM};
-use crate::udp::UdpPort;
 
+/// Datagrams that are sent together, and packets read from the TUN device before what is queued is sent.
+pub(crate) const BATCH: usize = 64;
 /// Room beyond a batch for copies of handshakes and packets that had waited.
 const SPARE: usize = 64;
 /// More than any suite adds: SPI and sequence number, IV of 16, padding of 15 and its length and next header, ICV of 32.
 pub(crate) const ESP_OVERHEAD: usize = 80;
 
-/// Sealed datagrams on their way out. One `sendmmsg` takes all that go through one socket; with GSO, neighbours of one
-/// size and one destination will become one message here.
+/// Most bytes of a train: the kernel counts it as one packet, of at most 65,535 bytes with IPv6's header and UDP's.
+const MAX_TRAIN_LEN: usize = 65_535 - 40 - 8;
+
+/// Sealed datagrams on their way out. One `sendmmsg` takes all that go through one socket; neighbours of one size and one
+/// destination are a *train*, which is one message that the kernel cuts (GSO).
 pub(crate) struct SendBatch {
     storage: Box<[u8]>,
     stride: usize,
@@ -43,7 +46,7 @@ struct Queued {
 }
 
 /// What the outer packet is to be like.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct OuterForm {
     /// One of this node's addresses, or none for the one that leads there; of no meaning where a relay carries it. UDP
     /// leaves from it only while the machine has it.
@@ -71,6 +74,45 @@ impl Queued {
         };
         one_socket && self.form.in_fragments == other.form.in_fragments
     }
+
+    /// Whether the other can be in one train with this, whatever its length.
+    fn follows(&self, other: &Self) -> bool {
+        self.exit == Exit::Udp
+            && other.exit == Exit::Udp
+            && self.form == other.form
+            && self.address == other.address
+    }
+}
+
+/// How many of the first datagrams are one train.
+fn train_len(queued: &[Queued], most: usize) -> usize {
+    let Some(first) = queued.first().filter(|first| !first.form.in_fragments) else {
+        return queued.len().min(1);
+    };
+    let size = first.range.len();
+    let most = most.min(MAX_TRAIN_LEN / size.max(1)).max(1);
+    let others = queued.iter().take(most).skip(1);
+    let alike = others.take_while(|it| it.range.len() == size && it.follows(first)).count() + 1;
+    // The last may be shorter.
+    let tail = queued.get(alike).filter(|it| alike < most && it.range.len() < size && it.follows(first));
+    alike + usize::from(tail.is_some())
+}
+
+/// The datagrams as messages, trains of at most `most` together.
+fn trains<'a>(
+    mut queued: &'a [Queued],
+    mut pieces: &'a [IoSlice<'a>],
+    most: usize,
+) -> impl Iterator<Item = Message<'a>> + Clone {
+    std::iter::from_fn(move || {
+        let first = queued.first()?;
+        let length = train_len(queued, most);
+        let (own, rest) = pieces.split_at_checked(length)?;
+        (queued, pieces) = (queued.get(length..)?, rest);
+        let segment = if length > 1 { u16::try_from(first.range.len()).ok() } else { None };
+        let OuterForm { from, traffic_class, .. } = first.form;
+        Some(Message { to: &first.address, from, pieces: own, segment, traffic_class })
+    })
 }
 
 impl SendBatch {
@@ -99,6 +141,13 @@ impl SendBatch {
         }
         let start = self.queued.len() * self.stride;
         &mut self.storage[start + HEADROOM..start + self.stride - TAILROOM]
+    }
+
+    /// Makes room for so many datagrams, if it can be, so that they stay together.
+    pub(crate) fn reserve(&mut self, count: usize, ports: Ports<'_>) {
+        if self.queued.len() + count > BATCH {
+            self.flush(ports);
+        }
     }
 
     /// Takes the datagram in [`Self::slot`], a copy for each destination; few enough to fit the spare room.
@@ -153,28 +202,42 @@ impl SendBatch {
 
     /// Sends everything. What the system refuses is counted and skipped.
     pub(crate) fn flush(&mut self, ports: Ports<'_>) {
-        let mut slots = &*self.storage;
+        let mut pieces = [IoSlice::new(&[]); BATCH + SPARE];
+        for ((piece, slot), queued) in
+            pieces.iter_mut().zip(self.storage.chunks_exact(self.stride)).zip(&self.queued)
+        {
+            *piece = IoSlice::new(&slot[queued.range.clone()]);
+        }
+        let mut rest = pieces.as_slice();
         for run in self.queued.chunk_by(Queued::joins) {
-            let (own, rest) = slots.split_at(run.len() * self.stride);
-            slots = rest;
-            let messages = run.iter().zip(own.chunks_exact(self.stride)).map(|(queued, slot)| Message {
-                to: &queued.address,
-                from: queued.form.from,
-                datagram: &slot[queued.range.clone()],
-                traffic_class: queued.form.traffic_class,
-            });
-            let mut done = 0;
-            while let Err(error) = self.send(run, &messages, &mut done, ports.udp) {
-                let reason = refusal(&error);
-                // A full buffer would refuse the others too, each after a wait.
-                let refused = if reason == DropReason::SendBlocked { run.len() - done } else { 1 };
-                for _ in 0..refused {
-                    ports.counters.dropped(reason);
-                }
-                done += refused;
-            }
+            let (own, after) = rest.split_at(run.len());
+            rest = after;
+            self.send_run(run, own, ports.udp.most_segments(), ports);
         }
         self.queued.clear();
+    }
+
+    /// Sends datagrams that go through one socket. If a train is refused, each of it goes alone.
+    fn send_run(&self, run: &[Queued], pieces: &[IoSlice<'_>], most: usize, ports: Ports<'_>) {
+        let messages = trains(run, pieces, most);
+        let mut done = 0;
+        while let Err(error) = self.send(run, &messages, &mut done, ports) {
+            let gone: usize = messages.clone().take(done).map(|train| train.pieces.len()).sum();
+            let length = messages.clone().nth(done).map_or(0, |train| train.pieces.len());
+            let reason = refusal(&error);
+            if reason == DropReason::SendBlocked {
+                // A full buffer would refuse the others too, each after a wait.
+                return (gone..run.len()).for_each(|_| ports.counters.dropped(reason));
+            }
+            if length > 1 {
+                ports.udp.train_refused(&error);
+                let train = gone..gone + length;
+                self.send_run(&run[train.clone()], &pieces[train], 1, ports);
+            } else {
+                ports.counters.dropped(reason);
+            }
+            done += 1;
+        }
     }
 
     /// Through the socket that all of a run go through.
@@ -183,9 +246,10 @@ impl SendBatch {
         run: &[Queued],
         messages: &(impl Iterator<Item = Message<'a>> + Clone),
         done: &mut usize,
-        udp: &UdpPort,
+        Ports { udp, counters, .. }: Ports<'_>,
     ) -> io::Result<()> {
-        let Some(first) = run.first().filter(|_| *done < run.len()) else { return Ok(()) };
+        let Some(first) = run.first() else { return Ok(()) };
+        counters.called(Call::Send);
         match (first.exit, first.form.in_fragments) {
             (Exit::Udp, false) => udp.send(messages, done),
             (Exit::Udp, true) => udp.send_in_fragments(messages, done),

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use twinmesh_wireguard::PublicKey;
 
-use crate::config::PeerPath;
+use crate::config::{Offload, PeerPath};
 use crate::engine::Engine;
 
 /// A picture of the data plane at one moment; counters run since its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub totals: Totals,
+    /// What the kernel does for us.
+    pub offload: Offload,
     /// Received datagrams by kind, under stable kebab-case names; every kind is listed.
     pub datagrams: Vec<(&'static str, u64)>,
     /// Dropped packets by reason, under stable kebab-case names; every reason is listed.
     pub drops: Vec<(&'static str, u64)>,
     /// Packets that were changed, or sent in pieces, so that they pass; under stable kebab-case names, all listed.
     pub adjusted: Vec<(&'static str, u64)>,
+    /// Calls of the system that moved packets, under stable kebab-case names, all listed.
+    pub calls: Vec<(&'static str, u64)>,
     /// Peers in the order of their keys.
     pub peers: Vec<PeerStatus>,
 }

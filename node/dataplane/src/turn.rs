@@ -12,7 +12,7 @@ const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
 const STUN_HEADER_LEN: usize = 20;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
-const CHANNEL_HEADER_LEN: usize = 4;
+pub(crate) const CHANNEL_HEADER_LEN: usize = 4;
 
 /// Bytes before a datagram that a Send indication to an IPv6 peer takes, the longest of all frames…
 pub(crate) const HEADROOM: usize = STUN_HEADER_LEN + ATTRIBUTE_HEADER_LEN + 20 + ATTRIBUTE_HEADER_LEN;

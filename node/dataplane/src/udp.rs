@@ -5,6 +5,7 @@ use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,11 +29,17 @@ pub(crate) struct UdpPort {
     state: UdpSocketState,
     family: Family,
     whole: Whole,
+    most_segments: MostSegments,
+    offload: bool,
 }
 
 /// A socket shared by threads of which one may let its packets be cut into fragments for a moment: whoever holds this
 /// sends whole packets only.
 pub(crate) type Whole = Arc<Mutex<()>>;
+
+/// Datagrams that the kernel cuts out of one message (GSO), 1 where it does not. What one socket finds out concerns all
+/// of the port.
+type MostSegments = Arc<AtomicUsize>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
@@ -42,8 +49,14 @@ enum Family {
 }
 
 impl UdpPort {
-    /// Opens `count` sockets on the port, 0 for any free one; `mark` is their `SO_MARK`.
-    pub(crate) fn open(port: u16, count: usize, mark: Option<u32>) -> Result<Vec<Self>, StartError> {
+    /// Opens `count` sockets on the port, 0 for any free one; `mark` is their `SO_MARK`. With `offload`, datagrams are cut
+    /// and joined by the kernel where it can.
+    pub(crate) fn open(
+        port: u16,
+        count: usize,
+        mark: Option<u32>,
+        offload: bool,
+    ) -> Result<Vec<Self>, StartError> {
         let failed = |port| move |source| StartError::Udp { port, source };
         // The first socket binds alone and only then lets others in. With SO_REUSEPORT from the start, a
         // second agent of the same user would get half of our datagrams instead of an error.
@@ -66,23 +79,55 @@ impl UdpPort {
         if let Some(mark) = mark {
             sockets.iter().try_for_each(|socket| socket.set_mark(mark)).map_err(failed(port))?;
         }
+        let most_segments = MostSegments::new(usize::MAX.into());
         sockets
             .into_iter()
-            .map(|socket| Self::new(socket, family, Whole::default()))
+            .map(|socket| Self::new(socket, family, Whole::default(), Arc::clone(&most_segments), offload))
             .collect::<io::Result<_>>()
             .map_err(failed(port))
     }
 
-    fn new(socket: Socket, family: Family, whole: Whole) -> io::Result<Self> {
+    fn new(
+        socket: Socket,
+        family: Family,
+        whole: Whole,
+        most_segments: MostSegments,
+        offload: bool,
+    ) -> io::Result<Self> {
         enlarge_buffers(&socket)?;
-        // It forbids fragments, too.
+        // It forbids fragments, and has neighbours joined, too.
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket: socket.into(), state, family, whole })
+        if offload {
+            most_segments.fetch_min(state.max_gso_segments(), Ordering::Relaxed);
+        } else {
+            most_segments.store(1, Ordering::Relaxed);
+            match sys::join_received(socket.as_fd(), false) {
+                // It never knew how to.
+                Err(error) if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => {}
+                result => result?,
+            }
+        }
+        Ok(Self { socket: socket.into(), state, family, whole, most_segments, offload })
+    }
+
+    /// Datagrams that one message may carry.
+    pub(crate) fn most_segments(&self) -> usize {
+        self.most_segments.load(Ordering::Relaxed)
+    }
+
+    /// A message of several datagrams was refused. If the device cannot do it, others will be, too; else only these were
+    /// too long for their way, of which kernels speak in several tongues.
+    pub(crate) fn train_refused(&self, error: &io::Error) {
+        let is_device = error.raw_os_error().map(Errno::from_raw) == Some(Errno::EIO);
+        if is_device && self.most_segments.swap(1, Ordering::Relaxed) > 1 {
+            tracing::info!(%error, "a device does not cut datagrams; each is sent alone from now on");
+        }
     }
 
     /// A second handle to the same socket, for another thread.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        Self::new(self.socket.try_clone()?.into(), self.family, Arc::clone(&self.whole))
+        let (whole, most_segments) = (Arc::clone(&self.whole), Arc::clone(&self.most_segments));
+        Self::new(self.socket.try_clone()?.into(), self.family, whole, most_segments, self.offload)
     }
 
     /// To be held by a thread that sends through a second handle, while it does.
@@ -251,28 +296,32 @@ pub(crate) fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
     use super::*;
 
     #[test]
     fn a_port_in_use_is_refused_with_the_holder_even_to_ourselves() {
-        let sockets = UdpPort::open(0, 3, None).unwrap();
+        let sockets = UdpPort::open(0, 3, None, true).unwrap();
         let port = sockets[0].port().unwrap();
         assert!(sockets.iter().all(|socket| socket.port().unwrap() == port));
-        let error = UdpPort::open(port, 1, None).err().unwrap();
+        let error = UdpPort::open(port, 1, None, true).err().unwrap();
         assert_eq!(error.to_string(), format!("UDP port {port} is in use by process {}", std::process::id()));
     }
 
     #[test]
     fn datagrams_of_both_families_arrive_with_plain_addresses() {
-        let sender = UdpPort::open(0, 1, None).unwrap().remove(0);
-        let receiver = UdpPort::open(0, 1, None).unwrap().remove(0);
+        let sender = UdpPort::open(0, 1, None, true).unwrap().remove(0);
+        let receiver = UdpPort::open(0, 1, None, true).unwrap().remove(0);
         let port = receiver.port().unwrap();
         for ip in ["127.0.0.1", "::1"] {
             let ip: IpAddr = ip.parse().unwrap();
             let to = sender.address(SocketAddr::new(ip, port)).unwrap();
             let mut sent = 0;
-            let message = |datagram| Message { to: &to, from: None, datagram, traffic_class: 0 };
-            sender.send(&[message(b"one".as_slice()), message(b"two")].into_iter(), &mut sent).unwrap();
+            let pieces = [b"one", b"two"].map(|datagram| IoSlice::new(datagram));
+            let [one, two] = pieces.each_ref().map(std::slice::from_ref);
+            let message = |pieces| Message { to: &to, from: None, pieces, segment: None, traffic_class: 0 };
+            sender.send(&[message(one), message(two)].into_iter(), &mut sent).unwrap();
             assert_eq!(sent, 2);
             let mut storage = vec![[0; 4096]; 2];
             let mut metas = [RecvMeta::default(); 2];

@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     unreachable_pub,
-    reason = "a failed step of a test is a panic; support is a module"
+    dead_code,
+    reason = "a failed step of a test is a panic; support is a module of which each test uses its part"
 )]
 
 mod support;
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{Node, TUN, endpoint, meshed, pair, start, until};
-use twinmesh_dataplane::{Event, PeerState, PrivateKey, StartError};
+use twinmesh_dataplane::{Event, Offload, PeerState, PrivateKey, StartError};
 
 #[test]
 fn both_families_reach_each_other_inside_over_either_outside() {
@@ -151,7 +152,7 @@ fn a_removed_peer_is_cut_off_at_once_and_an_updated_one_stays() {
 fn what_is_in_use_is_refused_with_its_holder_and_free_after_the_end() {
     let (a, b) = pair();
     let Node { dataplane, namespace, events, .. } = a;
-    let again = |port| start(&namespace, port, PrivateKey::generate().unwrap(), &events);
+    let again = |port| start(&namespace, port, PrivateKey::generate().unwrap(), &events, Offload::ALL);
     let pid = std::process::id();
     let error = again(4500).err().unwrap();
     assert!(

@@ -62,6 +62,9 @@ pub struct Status {
     pub adjusted: BTreeMap<String, u64>,
     /// Threads of the data plane.
     pub workers: usize,
+    /// What the kernel does for them: `tcp`, `udp`, `port`.
+    #[serde(default)]
+    pub offload: Vec<String>,
     /// Resident memory of the daemon.
     pub memory_kib: Option<u64>,
     pub pid: u32,

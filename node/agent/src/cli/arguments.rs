@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::{ArgValueCandidates, Shell};
 use twinmesh_control::Preference;
+use twinmesh_dataplane::Offload;
 
 use super::bugreport::BugreportArguments;
 use super::completions::peers;
@@ -205,9 +206,33 @@ pub(super) struct AgentArguments {
     /// Threads that carry traffic; 0 for one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) workers: usize,
+    /// Do without what the kernel can do for the tunnels, were it faulty: comma-separated
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(super) no_offload: Vec<NoOffload>,
     /// Take SAs keyed by hand (`twinmesh sa add`): for tests and static interop only
     #[arg(long)]
     pub(super) allow_manual_sa: bool,
+}
+
+/// Work that is not to be left to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NoOffload {
+    /// None at all
+    All,
+    /// TCP, and with it UDP, at the TUN device: joined and cut, checksums left out
+    Tcp,
+    /// UDP at the TUN device
+    Udp,
+    /// Tunnel datagrams at the UDP port
+    Port,
+}
+
+impl NoOffload {
+    /// What is left.
+    pub(super) fn without(given: &[Self]) -> Offload {
+        let may = |what| !given.contains(&what) && !given.contains(&Self::All);
+        Offload { tcp: may(Self::Tcp), udp: may(Self::Tcp) && may(Self::Udp), port: may(Self::Port) }
+    }
 }
 
 /// Bring the tunnels up; the first time, join a network
@@ -335,6 +360,8 @@ JSON (--json); fields may be added, none is ever renamed:
   drops         { reason: dropped packets }
   adjusted      { how: packets made to fit a narrow path }: inner-fragmented | outer-fragmented | mss-clamped
   workers       threads that carry traffic
+  offload       what the kernel does for them: tcp, udp (packets of a flow joined at the TUN device),
+                  port (tunnel datagrams cut and joined)
   memory_kib    resident memory of the daemon, or null";
 
 fn preference() -> impl TypedValueParser<Value = Preference> {

@@ -119,6 +119,7 @@ fn agent(arguments: AgentArguments) -> Result<(), CommandError> {
         tun: arguments.tun,
         port: arguments.port,
         workers: arguments.workers,
+        offload: arguments::NoOffload::without(&arguments.no_offload),
         allow_manual_sa: arguments.allow_manual_sa,
         log,
     };

@@ -64,6 +64,7 @@ fn page(status: &Status, now: u64) -> String {
     }
     if let (Some(tun), Some(port)) = (&status.tun, status.port) {
         facts.push(fact("Interface", &format!("{}, UDP port {port}", tun.name)));
+        facts.push(fact("Offload", &offload_line(&status.offload)));
     }
     let nat = match status.behind_nat {
         Some(true) => "behind a NAT",
@@ -103,6 +104,17 @@ fn fact(name: &str, value: &str) -> Vec<String> {
 
 fn join<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What the kernel does for the tunnels, and what it lacks.
+fn offload_line(has: &[String]) -> String {
+    let (has, lacks): (Vec<_>, Vec<_>) =
+        ["tcp", "udp", "port"].into_iter().partition(|name| has.iter().any(|it| it == name));
+    match (has.as_slice(), lacks.as_slice()) {
+        (has, []) => has.join(", "),
+        ([], _) => "none: each packet goes alone".to_owned(),
+        (has, lacks) => format!("{}; not {}", has.join(", "), lacks.join(", ")),
+    }
 }
 
 fn coordinator_line(coordinator: &CoordinatorStatus, state: State, now: u64) -> String {
@@ -238,7 +250,7 @@ mod tests {
                 "reasons": [{ "code": "default", "text": "WireGuard is the default between agents" }]
             }],
             "datagrams": { "wireguard": 9 }, "drops": { "source": 3, "replay": 0 },
-            "adjusted": { "mss-clamped": 4, "outer-fragmented": 0 }, "workers": 2, "memory_kib": 9000
+            "adjusted": { "mss-clamped": 4, "outer-fragmented": 0 }, "workers": 2, "offload": ["tcp", "port"], "memory_kib": 9000
         }))
         .unwrap()
     }
@@ -258,6 +270,7 @@ mod tests {
             "12 B",
             "Dropped packets: 3 source\n",
             "Made to fit a narrow path: 4 mss-clamped\n",
+            "tcp, port; not udp\n",
         ] {
             assert!(page.contains(part), "no {part:?} in\n{page}");
         }

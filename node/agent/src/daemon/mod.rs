@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use twinmesh_dataplane::StartError;
+use twinmesh_dataplane::{Offload, StartError};
 
 use crate::api::{ApiServer, SocketError};
 use crate::log::RecentLog;
@@ -60,6 +60,8 @@ pub struct Settings {
     pub port: u16,
     /// 0: one per core.
     pub workers: usize,
+    /// What the kernel may do for the data plane.
+    pub offload: Offload,
     /// Whether `sa add` is allowed.
     pub allow_manual_sa: bool,
     /// Where the lines of the log are kept for whoever asks.

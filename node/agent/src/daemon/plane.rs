@@ -48,6 +48,7 @@ impl Plane {
             workers: settings.workers,
             private_key,
             mark: Some(DETOUR_MARK),
+            offload: settings.offload,
         };
         // Where the agent is too slow for a flood of STUN messages, the flood is lost, not the memory.
         let on_event = move |event| drop(events.try_send(event));
@@ -74,6 +75,7 @@ impl Plane {
             workers: 1,
             private_key: PrivateKey::generate().map_err(|_| StartError::Random)?,
             mark: None,
+            offload: settings.offload,
         };
         // Nobody should read that the data plane runs.
         tracing::subscriber::with_default(NoSubscriber::new(), || {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use twinmesh_control::{Peer, Protocol};
-use twinmesh_dataplane::{MAX_DEFAULT_WORKERS, PeerState, PeerStatus as TunnelStatus, PublicKey};
+use twinmesh_dataplane::{MAX_DEFAULT_WORKERS, Offload, PeerState, PeerStatus as TunnelStatus, PublicKey};
 
 use super::agent::Agent;
 use super::change;
@@ -24,6 +24,7 @@ impl Agent {
         let map = self.stored.map.as_ref();
         let plane = self.plane.as_ref();
         let counters = plane.map(|plane| plane.dataplane.status());
+        let offload = counters.as_ref().map_or(Offload::NONE, |counters| counters.offload);
         let (datagrams, drops, adjusted, tunnels) = match counters {
             Some(counters) => (counters.datagrams, counters.drops, counters.adjusted, by_key(counters.peers)),
             None => Default::default(),
@@ -59,6 +60,7 @@ impl Agent {
             drops: named(drops.into_iter().chain(self.traces.drops()).chain(self.paths.drops()).collect()),
             adjusted: named(adjusted),
             workers: self.workers(),
+            offload: offload_names(offload),
             memory_kib: resident_kib(),
             pid: std::process::id(),
         }
@@ -160,6 +162,11 @@ impl Agent {
             given => given,
         }
     }
+}
+
+fn offload_names(offload: Offload) -> Vec<String> {
+    let names = [("tcp", offload.tcp), ("udp", offload.udp), ("port", offload.port)];
+    names.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned()).collect()
 }
 
 type Tunnels = HashMap<PublicKey, TunnelStatus>;

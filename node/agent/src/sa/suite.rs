@@ -63,7 +63,8 @@ pub(super) fn key(
     if needed != given {
         return Err(at(&written, Problem::KeyLength { suite, needed, given }));
     }
-    if !taken.insert(digest) {
+    // An engine without keys is none but that of benchmarks.
+    if !taken.insert(digest) && needed > 0 {
         return Err(at(&written, Problem::KeyTwice(needed)));
     }
     Ok((material, digest))

@@ -15,7 +15,7 @@ use crate::dataplane::wake;
 use crate::outbound::Ports;
 use crate::send_batch::SendBatch;
 use crate::table::Table;
-use crate::turn::parse_channel;
+use crate::turn::{CHANNEL_HEADER_LEN, parse_channel};
 
 /// Datagrams that may wait for the worker; beyond, the newest are dropped.
 const MOST_WAITING: usize = 1024;
@@ -80,7 +80,8 @@ impl Inbound {
     ) {
         let (mut pass, _, _) = self.pass(table, device, sends, ports);
         for Relayed { from, mut datagram } in relayed {
-            pass.unwrapped(Outer { from, to: None, ecn: 0 }, &mut datagram);
+            pass.unwrapped(Outer { from, to: None, ecn: 0, start: 0 }, &mut datagram);
+            pass.flush(&mut datagram);
         }
         pass.end(events);
     }
@@ -89,12 +90,17 @@ impl Inbound {
 impl Pass<'_, '_> {
     /// Channel data (RFC 8656 §12.6): what is in it comes from a relayed address. The address that it was sent to is the
     /// relay's to know.
-    pub(super) fn channel(&mut self, server: SocketAddr, ecn: u8, datagram: &mut [u8]) {
+    pub(super) fn channel(&mut self, outer: Outer, datagram: &mut [u8]) {
         let Some((number, content)) = parse_channel(datagram) else {
             return self.dropped(DropReason::MalformedChannel);
         };
-        match self.ports.relays.peer_of(server, number) {
-            Some(from) => self.unwrapped(Outer { from, to: None, ecn }, content),
+        match self.ports.relays.peer_of(outer.from, number) {
+            Some(from) => {
+                self.unwrapped(
+                    Outer { from, to: None, start: outer.start + CHANNEL_HEADER_LEN, ..outer },
+                    content,
+                );
+            }
             None => self.dropped(DropReason::UnknownChannel),
         }
     }

@@ -1,5 +1,7 @@
 //! Two network namespaces joined by a veth pair, with a data plane in each.
 
+pub mod twins;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::process::{Command, Output};
@@ -10,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use twinmesh_dataplane::{
-    Config, Dataplane, EndpointPolicy, Event, PeerConfig, PeerStatus, PrivateKey, PublicKey, StartError,
+    Config, Dataplane, EndpointPolicy, Event, Offload, PeerConfig, PeerStatus, PrivateKey, PublicKey,
+    StartError,
 };
 
 /// Long enough for a loaded machine, never waited out in a good run.
@@ -25,10 +28,17 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    fn new(side: &str) -> Self {
+    pub fn new(side: &str) -> Self {
         let name = format!("dp{}-{}{side}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         sh(&format!("ip netns add {name} && ip -n {name} link set lo up"));
         Self { name }
+    }
+
+    /// A link to another one, with these addresses there and here: `veth1` there and here.
+    pub fn join(&self, other: &Self, there: &str, here: &str) {
+        sh(&format!("ip link add veth1 netns {} type veth peer name veth1 netns {}", self.name, other.name));
+        other.must(&format!("ip addr add {there} dev veth1 && ip link set veth1 up"));
+        self.must(&format!("ip addr add {here} dev veth1 && ip link set veth1 up"));
     }
 
     /// Runs something on a thread inside.
@@ -90,6 +100,10 @@ impl Node {
         self.dataplane.status().adjusted.iter().find(|(name, _)| *name == how).unwrap().1
     }
 
+    pub fn calls(&self, call: &str) -> u64 {
+        self.dataplane.status().calls.iter().find(|(name, _)| *name == call).unwrap().1
+    }
+
     /// How others know this node: its inner addresses, reached at these endpoints.
     pub fn as_peer(&self, endpoints: &[&str]) -> PeerConfig {
         let number = self.number;
@@ -122,22 +136,35 @@ pub fn start(
     port: u16,
     key: PrivateKey,
     events: &Arc<Mutex<Vec<Event>>>,
+    offload: Offload,
 ) -> Result<Dataplane, StartError> {
     let events = Arc::clone(events);
-    let config =
-        Config { tun_name: TUN.to_owned(), mtu: 1420, port, workers: 2, mark: None, private_key: key };
+    let config = Config {
+        tun_name: TUN.to_owned(),
+        mtu: 1420,
+        port,
+        workers: 2,
+        mark: None,
+        private_key: key,
+        offload,
+    };
     namespace.run(move || Dataplane::start(config, Arc::new(move |event| events.lock().unwrap().push(event))))
 }
 
 /// Two nodes, 1 and 2: outside 192.0.2.N and 2001:db8::N, inside 100.64.0.N and fd00:64::N. They do not know
 /// each other yet.
 pub fn pair() -> (Node, Node) {
-    let (a, b) = (Namespace::new("a"), Namespace::new("b"));
-    sh(&format!("ip link add veth0 netns {} type veth peer name veth0 netns {}", a.name, b.name));
-    (node(a, 1), node(b, 2))
+    pair_with([Offload::ALL; 2])
 }
 
-fn node(namespace: Namespace, number: u8) -> Node {
+/// As [`pair`], with what the kernel may do for each.
+pub fn pair_with([offload_a, offload_b]: [Offload; 2]) -> (Node, Node) {
+    let (a, b) = (Namespace::new("a"), Namespace::new("b"));
+    sh(&format!("ip link add veth0 netns {} type veth peer name veth0 netns {}", a.name, b.name));
+    (node(a, 1, offload_a), node(b, 2, offload_b))
+}
+
+fn node(namespace: Namespace, number: u8, offload: Offload) -> Node {
     namespace.must(&format!(
         "ip addr add 192.0.2.{number}/24 dev veth0 && ip addr add 2001:db8::{number}/64 dev veth0 nodad \
          && ip link set veth0 up"
@@ -145,7 +172,7 @@ fn node(namespace: Namespace, number: u8) -> Node {
     let key = PrivateKey::generate().unwrap();
     let public = key.public_key();
     let events = Arc::default();
-    let dataplane = start(&namespace, 4500, key, &events).unwrap();
+    let dataplane = start(&namespace, 4500, key, &events, offload).unwrap();
     namespace.must(&format!(
         "ip addr add 100.64.0.{number}/10 dev {TUN} && ip addr add fd00:64::{number}/64 dev {TUN} nodad"
     ));
@@ -154,7 +181,12 @@ fn node(namespace: Namespace, number: u8) -> Node {
 
 /// Two nodes that know each other over IPv4.
 pub fn meshed() -> (Node, Node) {
-    let (a, b) = pair();
+    meshed_with([Offload::ALL; 2])
+}
+
+/// As [`meshed`], with what the kernel may do for each.
+pub fn meshed_with(offload: [Offload; 2]) -> (Node, Node) {
+    let (a, b) = pair_with(offload);
     a.dataplane.set_peer(b.as_peer(&["192.0.2.2:4500"])).unwrap();
     b.dataplane.set_peer(a.as_peer(&["192.0.2.1:4500"])).unwrap();
     (a, b)
