@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!            worker 0 … n (threads of their own, each runs a batch to its end)
-//!   TUN queue ─► policies ─► ESP tunnel ─► seal ─► sendmmsg ─► UDP socket (SO_REUSEPORT)
-//!             └► routes ─► peer ─► its engine: WireGuard session or ESP tunnel ─► seal ─┘
-//!   TUN queue ◄─ source check ◄─ open ◄─ classify ◄─ recvmmsg ◄─ UDP socket
+//!   TUN queue ─► policies ─► ESP tunnel ─► cut, seal ─► sendmmsg ─► UDP socket (SO_REUSEPORT)
+//!             └► routes ─► peer ─► its engine: WireGuard session or ESP tunnel ─► cut, seal ─┘
+//!   TUN queue ◄─ join ◄─ source check ◄─ open ◄─ classify ◄─ recvmmsg ◄─ UDP socket
 //!   (the same by way of raw sockets, where ESP tunnels go without UDP; worker 0 receives there)
 //!                   ▲ snapshot (arc-swap)
 //!            control: peers set and removed by the agent, timers

@@ -60,6 +60,9 @@ pub struct Status {
     /// Packets that were changed, or sent in pieces, so that they pass where the path is narrow.
     #[serde(default)]
     pub adjusted: BTreeMap<String, u64>,
+    /// Calls of the system that moved packets.
+    #[serde(default)]
+    pub calls: BTreeMap<String, u64>,
     /// Threads of the data plane.
     pub workers: usize,
     /// What the kernel does for them: `tcp`, `udp`, `port`.

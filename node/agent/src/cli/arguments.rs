@@ -359,6 +359,7 @@ JSON (--json); fields may be added, none is ever renamed:
   datagrams     { kind: received } since the tunnels came up
   drops         { reason: dropped packets }
   adjusted      { how: packets made to fit a narrow path }: inner-fragmented | outer-fragmented | mss-clamped
+  calls         { call: system calls that moved packets }: tun-read | tun-write | send | receive
   workers       threads that carry traffic
   offload       what the kernel does for them: tcp, udp (packets of a flow joined at the TUN device),
                   port (tunnel datagrams cut and joined)

@@ -25,6 +25,7 @@ impl Agent {
         let plane = self.plane.as_ref();
         let counters = plane.map(|plane| plane.dataplane.status());
         let offload = counters.as_ref().map_or(Offload::NONE, |counters| counters.offload);
+        let calls = counters.as_ref().map_or_else(Vec::new, |counters| counters.calls.clone());
         let (datagrams, drops, adjusted, tunnels) = match counters {
             Some(counters) => (counters.datagrams, counters.drops, counters.adjusted, by_key(counters.peers)),
             None => Default::default(),
@@ -59,6 +60,7 @@ impl Agent {
             datagrams: named(datagrams),
             drops: named(drops.into_iter().chain(self.traces.drops()).chain(self.paths.drops()).collect()),
             adjusted: named(adjusted),
+            calls: named(calls),
             workers: self.workers(),
             offload: offload_names(offload),
             memory_kib: resident_kib(),
