@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what a make target needs and the machine lacks. Debian and Ubuntu; elsewhere it says what to install.
-# usage: setup.sh demo|test
+# usage: setup.sh demo|test|bench
 set -euo pipefail
 
-purpose=${1:?usage: setup.sh demo|test}
+purpose=${1:?usage: setup.sh demo|test|bench}
 
 # One line for each program: the program or another file, and the Debian package that brings it.
 demo_programs="cc:gcc ip:iproute2 nft:nftables ping:iputils-ping iperf3:iperf3 unshare:util-linux tcpdump:tcpdump curl:curl"
@@ -12,6 +12,7 @@ strongswan="charon-systemd:charon-systemd swanctl:strongswan-swanctl $plugins-ke
  $plugins-chapoly.so:libstrongswan-extra-plugins $plugins-gcm.so:libstrongswan-standard-plugins"
 test_programs="$demo_programs tc:iproute2 nc:netcat-openbsd wg:wireguard-tools wireguard-go:wireguard-go python3:python3 sqlite3:sqlite3 openssl:openssl tshark:tshark\
  mmdebstrap:mmdebstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring turnutils_uclient:coturn miniupnpd:miniupnpd-nftables $strongswan"
+bench_programs="$test_programs"
 programs_variable="${purpose}_programs"
 programs=${!programs_variable:?unknown purpose $purpose}
 
@@ -59,4 +60,8 @@ if [ "$purpose" = test ]; then
   "$(dirname "$0")/interop/setup.sh"
   "$(dirname "$0")/interop/strongswan_root.sh"
   cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+fi
+
+if [ "$purpose" = bench ]; then
+  "$(dirname "$0")/bench/peers.sh"
 fi

@@ -61,7 +61,8 @@ impl Mesh {
         Self::of(THREE_NODES, options)
     }
 
-    fn of(file: &str, options: Options) -> Result<Self> {
+    /// Brings another scenario of `tests/scenarios` up.
+    pub fn of(file: &str, options: Options) -> Result<Self> {
         let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(file);
         let lab = Lab::up(scenario.as_path(), options).context("bringing the lab up")?;
         Ok(Self { lab })
