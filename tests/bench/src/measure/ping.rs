@@ -24,9 +24,10 @@ pub(super) fn run(bench: &Bench<'_>, series: Series) -> Result<Vec<f64>> {
     const LOST_MS: f64 = 1000.0;
     let (from, to) = (bench.tunnel.from.to_string(), bench.tunnel.to.to_string());
     let count = (series.ahead + series.counted).to_string();
-    let command =
-        ["ping", "-n", "-i", series.interval, "-c", &count, "-W", "1", "-w", "15", "-I", &from, &to];
-    let output = bench.mesh.output(LEFT, &command)?;
+    // With a deadline of its own (-w) ping would send more, in place of those that are lost.
+    let limited = ["timeout", "--signal=INT", "15"];
+    let ping = ["ping", "-n", "-i", series.interval, "-c", &count, "-W", "1", "-I", &from, &to];
+    let output = bench.mesh.output(LEFT, &[&limited[..], &ping].concat())?;
     let times = parse(&String::from_utf8_lossy(&output.stdout), series.ahead);
     ensure!(!times.is_empty(), "no answer: {}", String::from_utf8_lossy(&output.stderr).trim());
     let lost = series.counted.checked_sub(times.len()).context("more answers than requests")?;
