@@ -161,11 +161,13 @@ pub(crate) struct Found {
     pub(crate) version: Option<String>,
 }
 
-/// The first line that a program prints for these arguments.
+/// The first line with a number that a program prints for these arguments, wherever it prints it.
 fn version_line(program: &PathBuf, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let mut lines = text.lines().map(str::trim);
+    lines.find(|line| line.contains(|letter: char| letter.is_ascii_digit())).map(str::to_owned)
 }
 
 /// A running program of both hosts.

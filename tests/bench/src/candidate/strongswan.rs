@@ -4,14 +4,12 @@ use anyhow::{Context as _, Result, ensure};
 use twinmesh_e2e::IpVersion;
 use twinmesh_interop::strongswan::{Authentication, Charon, Child, Connection};
 
-use super::{Found, INNER, MTU, Tunnel, processes, version_line};
+use super::{Found, INNER, Tunnel, processes, version_line};
 use crate::pair::{LEFT, Pair, RIGHT};
 use crate::places::Places;
 
 const HOSTS: [&str; 2] = [LEFT, RIGHT];
 const CHILD: &str = "net";
-/// Where `kernel-libipsec` hands packets over.
-const DEVICE: &str = "ipsec0";
 
 pub(super) fn find(places: &Places) -> Result<Found> {
     const PLUGIN: &str = "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so";
@@ -19,7 +17,7 @@ pub(super) fn find(places: &Places) -> Result<Found> {
     places.program("charon-systemd").with_context(|| format!("there is no charon-systemd; {INSTALL}"))?;
     let swanctl = places.program("swanctl").with_context(|| format!("there is no swanctl; {INSTALL}"))?;
     ensure!(std::path::Path::new(PLUGIN).exists(), "there is no {PLUGIN}; {INSTALL}");
-    let version = version_line(&swanctl, &["--version"]);
+    let version = version_line(&swanctl, &["--help"]);
     Ok(Found { folder: places.programs.clone(), version })
 }
 
@@ -49,8 +47,6 @@ pub(super) fn start(pair: &Pair) -> Result<Tunnel> {
         charons.push(Charon::start(mesh, host, &[connection])?);
     }
     charons.first().context("no charon")?.initiate(CHILD)?;
-    for host in HOSTS {
-        mesh.run(host, &["ip", "link", "set", DEVICE, "mtu", MTU])?;
-    }
+    // Its device keeps the MTU of 1400 that charon gives it: charon cuts off what is longer.
     Ok(Tunnel { from: INNER[0].into(), to: INNER[1].into(), processes: processes(pair, "charon")? })
 }
