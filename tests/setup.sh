@@ -10,7 +10,7 @@ demo_programs="cc:gcc ip:iproute2 nft:nftables ping:iputils-ping iperf3:iperf3 u
 plugins=/usr/lib/ipsec/plugins/libstrongswan
 strongswan="charon-systemd:charon-systemd swanctl:strongswan-swanctl $plugins-kernel-libipsec.so:libcharon-extra-plugins\
  $plugins-chapoly.so:libstrongswan-extra-plugins $plugins-gcm.so:libstrongswan-standard-plugins"
-test_programs="$demo_programs tc:iproute2 nc:netcat-openbsd wg:wireguard-tools wireguard-go:wireguard-go python3:python3 sqlite3:sqlite3 openssl:openssl tshark:tshark\
+test_programs="$demo_programs tc:iproute2 nstat:iproute2 ethtool:ethtool nc:netcat-openbsd wg:wireguard-tools wireguard-go:wireguard-go python3:python3 sqlite3:sqlite3 openssl:openssl tshark:tshark\
  mmdebstrap:mmdebstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring turnutils_uclient:coturn miniupnpd:miniupnpd-nftables $strongswan"
 bench_programs="$test_programs"
 programs_variable="${purpose}_programs"

@@ -1,11 +1,13 @@
 //! TUN → policy or route → ESP tunnel, guard or peer → seal by its engine → UDP, a batch at a time.
 
+mod segments;
+
 use std::io;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
 use twinmesh_esp::{Action, Flow, Mode};
-use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, Offload, Sums, SuperPacket, is_syn, write_error};
+use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, Offload, is_syn, write_error};
 use twinmesh_wireguard::{Destination, OVERHEAD, Peer, Sealed, Transmit};
 
 use crate::counters::{Adjustment, Call, Counters, DropReason};
@@ -22,7 +24,7 @@ use crate::peer_slot::PeerSlot;
 use crate::relays::Relays;
 use crate::send_batch::{BATCH, OuterForm, SendBatch};
 use crate::table::Table;
-use crate::tun::{MAX_READ, Read, TunQueue};
+use crate::tun::{MAX_READ, TunQueue};
 use crate::udp::UdpPort;
 
 /// Bytes read from the TUN device in a batch, besides the last packet: four super-packets.
@@ -145,62 +147,6 @@ impl<'t, 'p> Pass<'t, 'p> {
         drop(held);
         news.drain(..).for_each(|event| events(event));
         sends.flush(ports);
-    }
-
-    /// Carries what the device gave: a packet, or the segments of a super-packet, each made in `segment`.
-    fn carry_read(&mut self, read: &Read<'_>, segment: &mut [u8]) {
-        let offload = Offload::read(&read.header).ok();
-        let Some(whole) = offload.and_then(|offload| SuperPacket::parse(read.packet, offload).ok()) else {
-            return self.ports.counters.dropped(DropReason::Malformed);
-        };
-        let packet = whole.packet();
-        let Some(way) = self.way(&packet, whole.packet_len(0)) else { return };
-        if whole.is_plain() {
-            return self.send(packet, &way);
-        }
-        self.sends.reserve(whole.count(), self.ports);
-        if whole.count() > 1 && self.send_together(&whole, &way, segment) {
-            return;
-        }
-        for index in 0..whole.count() {
-            let length = whole.write(index, segment, Sums::Full);
-            let Some(bytes) = length.and_then(|length| segment.get(..length)) else { break };
-            let Ok(packet) = IpPacket::parse(bytes) else { break };
-            self.send(packet, &way);
-        }
-    }
-
-    /// Sends all segments with what is looked up once; false, and nothing was sent, where each needs a look of its own.
-    fn send_together(&mut self, whole: &SuperPacket<'_>, way: &Way<'t>, segment: &mut [u8]) -> bool {
-        let Self { news, sends, held, ports, now, .. } = self;
-        let length = whole.packet_len(0);
-        let slot = match *way {
-            Way::Esp(tunnel) => return esp_outbound::seal_segments(tunnel, whole, sends, *ports, *now),
-            Way::Peer(slot) => slot,
-        };
-        let engine = slot.engines.present.get();
-        let sent = match engine {
-            Engine::Esp => slot
-                .engines
-                .tunnel()
-                .as_deref()
-                .is_some_and(|tunnel| esp_outbound::seal_segments(tunnel, whole, sends, *ports, *now)),
-            Engine::WireGuard if length <= usize::from(slot.wireguard_mtu()) => {
-                let Some(peer) = held.take(slot) else { return false };
-                for index in 0..whole.count() {
-                    let length = whole.write(index, segment, Sums::Full);
-                    let Some(piece) = length.and_then(|length| segment.get(..length)) else { break };
-                    seal((slot, peer), piece, sends, *ports, *now);
-                }
-                news.extend(slot.needed(peer.has_session(), *now));
-                true
-            }
-            Engine::WireGuard | Engine::Hold => false,
-        };
-        if let Some(marks) = slot.engines.marks(engine).filter(|_| sent) {
-            marks.sent();
-        }
-        sent
     }
 
     /// Carries one packet as it is.
