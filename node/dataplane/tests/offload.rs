@@ -10,34 +10,15 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
+use support::transfer::{data, through};
 use support::twins::twins_with;
 use support::{Node, meshed_with, until};
 use twinmesh_dataplane::{Engine, Offload};
-
-const SIZE: usize = 8 << 20;
-
-fn data() -> Vec<u8> {
-    (0..u32::try_from(SIZE / 4).unwrap())
-        .flat_map(|word| word.wrapping_mul(2_654_435_761).to_be_bytes())
-        .collect()
-}
-
-/// Sends the data by TCP, and takes it back as it arrived.
-fn through(from: &Node, to: &Node, address: &str, data: &[u8]) -> Vec<u8> {
-    let listener = to.namespace.run(|| TcpListener::bind(address).unwrap());
-    let mut sender = from.namespace.run(|| TcpStream::connect(address).unwrap());
-    thread::scope(|scope| {
-        scope.spawn(move || sender.write_all(data).unwrap());
-        let mut received = Vec::new();
-        listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
-        received
-    })
-}
 
 fn transfers_arrive(a: &Node, b: &Node, what: &str) {
     let data = data();
@@ -129,7 +110,7 @@ fn a_host_that_is_forwarded_to_sees_right_checksums() {
         let (mut connection, _) = listener.accept().unwrap();
         scope.spawn(|| {
             sender.write_all(&data).unwrap();
-            sender.shutdown(std::net::Shutdown::Write).unwrap();
+            sender.shutdown(Shutdown::Write).unwrap();
         });
         let mut received = Vec::new();
         connection.read_to_end(&mut received).unwrap();

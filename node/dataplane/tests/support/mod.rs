@@ -1,5 +1,6 @@
 //! Two network namespaces joined by a veth pair, with a data plane in each.
 
+pub mod transfer;
 pub mod twins;
 
 use std::fs::File;

@@ -1,0 +1,28 @@
+//! A transfer by TCP through the tunnel.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use super::Node;
+
+const SIZE: usize = 8 << 20;
+
+/// Bytes that repeat in no packet.
+pub fn data() -> Vec<u8> {
+    (0..u32::try_from(SIZE / 4).unwrap())
+        .flat_map(|word| word.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect()
+}
+
+/// Sends the data by TCP, and takes it back as it arrived.
+pub fn through(from: &Node, to: &Node, address: &str, data: &[u8]) -> Vec<u8> {
+    let listener = to.namespace.run(|| TcpListener::bind(address).unwrap());
+    let mut sender = from.namespace.run(|| TcpStream::connect(address).unwrap());
+    thread::scope(|scope| {
+        scope.spawn(move || sender.write_all(data).unwrap());
+        let mut received = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+        received
+    })
+}
