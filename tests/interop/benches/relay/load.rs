@@ -1,5 +1,5 @@
 //! Pairs of clients; in each, one sends to the other as fast as that one gets it, as a TCP connection in a tunnel
-//! would. Datagrams leave and come in many at a time, as the agent's do.
+//! would.
 
 use std::io::{ErrorKind, IoSliceMut};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub(crate) const MARKER: &str = "load";
 pub(crate) const SECRET: &str = "a secret that only relays have";
 /// Of the channel data.
 pub(crate) const PAYLOAD: u16 = 1200;
-pub(crate) const SECONDS: u64 = 3;
+pub(crate) const SECONDS: u64 = 2;
 /// Before it is measured.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Packets under way, of all pairs together and of one at least.
@@ -34,20 +34,46 @@ pub(crate) struct Outcome {
     pub(crate) sent: f64,
     pub(crate) received: f64,
     pub(crate) seconds: f64,
+    /// What was received before it was measured.
+    pub(crate) warm_up: f64,
+}
+
+/// How datagrams leave a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Many with one system call, which reach the relay together (UDP GSO).
+    Together,
+    /// One system call and one packet for each.
+    Singly,
+}
+
+impl Leave {
+    pub(crate) const BOTH: [Self; 2] = [Self::Together, Self::Singly];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Together => "together",
+            Self::Singly => "singly",
+        }
+    }
 }
 
 struct Pair {
     sender: Client,
     receiver: Client,
     states: [UdpSocketState; 2],
+    leave: Leave,
     /// Packets.
     under_way: usize,
     heard: Instant,
 }
 
-pub(crate) fn run(relay: SocketAddr, pairs: usize) -> Result<Outcome> {
+pub(crate) fn run(relay: SocketAddr, pairs: usize, leave: &str) -> Result<Outcome> {
     let secret = RelaySecret::new(SECRET.to_owned().into()).context("the secret is short")?;
-    let mut pairs = (0..pairs).map(|pair| Pair::new(relay, &secret, pair)).collect::<Result<Vec<_>>>()?;
+    let leave =
+        Leave::BOTH.into_iter().find(|known| known.name() == leave).context("no such way to leave")?;
+    let mut pairs =
+        (0..pairs).map(|pair| Pair::new(relay, &secret, pair, leave)).collect::<Result<Vec<_>>>()?;
     let window = (UNDER_WAY / pairs.len()).max(LEAST);
     let packet =
         [&CHANNEL.to_be_bytes()[..], &PAYLOAD.to_be_bytes(), &vec![7; usize::from(PAYLOAD)]].concat();
@@ -61,9 +87,9 @@ pub(crate) fn run(relay: SocketAddr, pairs: usize) -> Result<Outcome> {
         }
         Ok(counts)
     };
-    let begin = Instant::now();
+    let (begin, mut warm_up) = (Instant::now(), 0);
     while begin.elapsed() < WARM_UP {
-        turn(&mut pairs)?;
+        warm_up += turn(&mut pairs)?[1];
     }
     let (begin, mut total) = (Instant::now(), [0; 2]);
     while begin.elapsed() < Duration::from_secs(SECONDS) {
@@ -72,11 +98,11 @@ pub(crate) fn run(relay: SocketAddr, pairs: usize) -> Result<Outcome> {
     }
     let seconds = begin.elapsed().as_secs_f64();
     let bytes = |packets: usize| anyhow::Ok(f64::from(u32::try_from(packets)?) * f64::from(PAYLOAD));
-    Ok(Outcome { sent: bytes(total[0])?, received: bytes(total[1])?, seconds })
+    Ok(Outcome { sent: bytes(total[0])?, received: bytes(total[1])?, seconds, warm_up: bytes(warm_up)? })
 }
 
 impl Pair {
-    fn new(relay: SocketAddr, secret: &RelaySecret, number: usize) -> Result<Self> {
+    fn new(relay: SocketAddr, secret: &RelaySecret, number: usize, leave: Leave) -> Result<Self> {
         let node = 2 * u64::try_from(number)?;
         let sender = Client::allocate(relay, secret, node)?;
         let receiver = Client::allocate(relay, secret, node + 1)?;
@@ -84,7 +110,7 @@ impl Pair {
         receiver.bind(sender.relayed)?;
         let states =
             [UdpSocketState::new((&sender.socket).into())?, UdpSocketState::new((&receiver.socket).into())?];
-        Ok(Self { sender, receiver, states, under_way: 0, heard: Instant::now() })
+        Ok(Self { sender, receiver, states, leave, under_way: 0, heard: Instant::now() })
     }
 
     /// Packets that were sent.
@@ -99,16 +125,22 @@ impl Pair {
             return Ok(0);
         }
         let contents = train.get(..count * size).context("a train too long")?;
-        let segment_size = (count > 1).then_some(size);
-        let transmit = Transmit { destination: relay, ecn: None, contents, segment_size, src_ip: None };
-        match self.states[0].try_send((&self.sender.socket).into(), &transmit) {
-            Ok(()) => {
-                self.under_way += count;
-                Ok(count)
+        let at_once = match self.leave {
+            Leave::Together => count.max(1),
+            Leave::Singly => 1,
+        };
+        let mut sent = 0;
+        for contents in contents.chunks(at_once * size) {
+            let segment_size = (at_once > 1).then_some(size);
+            let transmit = Transmit { destination: relay, ecn: None, contents, segment_size, src_ip: None };
+            match self.states[0].try_send((&self.sender.socket).into(), &transmit) {
+                Ok(()) => sent += contents.len() / size,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(error.into()),
         }
+        self.under_way += sent;
+        Ok(sent)
     }
 
     /// Packets that arrived.

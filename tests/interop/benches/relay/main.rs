@@ -12,7 +12,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use load::{Outcome, SECRET};
+use load::{Leave, Outcome, SECRET};
 use twinmesh_e2e::{IpVersion, Mesh, on_scenario, wait_for};
 
 const ROUNDS: usize = 5;
@@ -46,41 +46,47 @@ struct Figures {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, marker, relay, pairs] = arguments.as_slice()
+    if let [_, marker, relay, pairs, leave] = arguments.as_slice()
         && marker == load::MARKER
     {
-        let outcome = load::run(relay.parse()?, pairs.parse()?)?;
+        let outcome = load::run(relay.parse()?, pairs.parse()?, leave)?;
         println!("{}", serde_json::to_string(&outcome)?);
         return Ok(());
     }
     println!("{} s a round, {ROUNDS} rounds, packets of {} bytes", load::SECONDS, load::PAYLOAD);
-    println!("relay      pairs   median Gb/s   CPU s for each GB   lost %");
+    println!("| relay | pairs | datagrams leave | Gb/s | CPU s for each GB | lost |");
+    println!("|---|---|---|---|---|---|");
     for pairs in PAIRS {
-        let mut rounds = [Server::Ours, Server::Coturn].map(|server| (server, Vec::new()));
-        for round in 0..ROUNDS {
-            for (server, figures) in &mut rounds {
-                on_scenario(
-                    "relay-bench.toml",
-                    &format!("bench-{}-{pairs}-{round}", server.name()),
-                    |mesh| {
-                        figures.push(measure(mesh, *server, pairs)?);
-                        Ok(())
-                    },
-                );
-            }
-        }
-        for (server, figures) in rounds {
-            let of = |figure: fn(&Figures) -> f64| median(figures.iter().map(figure).collect());
-            println!(
-                "{:<10} {pairs:>5} {:>13.2} {:>19.2} {:>8.2}",
-                server.name(),
-                of(|figures| figures.gigabits),
-                of(|figures| figures.cpu_per_gigabyte),
-                of(|figures| figures.lost),
-            );
+        for leave in Leave::BOTH {
+            compare(pairs, leave);
         }
     }
     Ok(())
+}
+
+/// Medians of both servers, whose rounds are in turns.
+fn compare(pairs: usize, leave: Leave) {
+    let mut rounds = [Server::Ours, Server::Coturn].map(|server| (server, Vec::new()));
+    for round in 0..ROUNDS {
+        for (server, figures) in &mut rounds {
+            let name = format!("bench-{}-{pairs}-{}-{round}", server.name(), leave.name());
+            on_scenario("relay-bench.toml", &name, |mesh| {
+                figures.push(measure(mesh, *server, pairs, leave)?);
+                Ok(())
+            });
+        }
+    }
+    for (server, figures) in rounds {
+        let of = |figure: fn(&Figures) -> f64| median(figures.iter().map(figure).collect());
+        println!(
+            "| {} | {pairs} | {} | {:.2} | {:.2} | {:.2} % |",
+            server.name(),
+            leave.name(),
+            of(|figures| figures.gigabits),
+            of(|figures| figures.cpu_per_gigabyte),
+            of(|figures| figures.lost),
+        );
+    }
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
@@ -88,30 +94,32 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-fn measure(mesh: &Mesh, server: Server, pairs: usize) -> Result<Figures> {
+fn measure(mesh: &Mesh, server: Server, pairs: usize, leave: Leave) -> Result<Figures> {
     let relay = Relay::start(mesh, server)?;
+    let process = relay.process()?;
     let own = std::env::current_exe()?.display().to_string();
     let (at, pairs) = (relay.at.to_string(), pairs.to_string());
-    let before = relay.cpu()?;
+    let before = relay.cpu(&process)?;
     let outcome: Outcome = serde_json::from_value(
-        mesh.json("load", &["taskset", "-c", CORES[1], &own, load::MARKER, &at, &pairs])?,
+        mesh.json("load", &["taskset", "-c", CORES[1], &own, load::MARKER, &at, &pairs, leave.name()])?,
     )?;
-    let used = relay.cpu()?.saturating_sub(before);
+    let used = relay.cpu(&process)?.saturating_sub(before);
     ensure!(outcome.received > 0.0, "nothing came through");
     Ok(Figures {
         gigabits: outcome.received * 8.0 / outcome.seconds / 1e9,
-        cpu_per_gigabyte: used.as_secs_f64() * 1e9 / outcome.received,
+        cpu_per_gigabyte: used.as_secs_f64() * 1e9 / (outcome.received + outcome.warm_up),
         lost: 100.0 * (1.0 - outcome.received / outcome.sent),
     })
 }
 
-struct Relay {
+struct Relay<'a> {
+    mesh: &'a Mesh,
     program: Child,
     at: SocketAddr,
 }
 
-impl Relay {
-    fn start(mesh: &Mesh, server: Server) -> Result<Self> {
+impl<'a> Relay<'a> {
+    fn start(mesh: &'a Mesh, server: Server) -> Result<Self> {
         let address = mesh.outer_address("hub", IpVersion::V4)?;
         let at = SocketAddr::new(address, 3478);
         let secret = mesh.write("hub", "relay-secret", &format!("{SECRET}\n"))?;
@@ -147,7 +155,7 @@ impl Relay {
             ],
         };
         let program = mesh.spawn("hub", &[&["taskset", "-c", CORES[0]], &command[..]].concat())?;
-        let relay = Self { program, at };
+        let relay = Self { mesh, program, at };
         wait_for("the relay to listen", PATIENCE, || {
             let listening = mesh.run("hub", &["ss", "-Hulnp", "sport = :3478"]).ok()?;
             (!listening.trim().is_empty()).then_some(())
@@ -155,9 +163,16 @@ impl Relay {
         Ok(relay)
     }
 
+    /// The number that the relay's own process has in the lab: the one that was started is the way into it.
+    fn process(&self) -> Result<String> {
+        let listening = self.mesh.run("hub", &["ss", "-Hulnp", "sport = :3478"])?;
+        let (_, from) = listening.split_once("pid=").with_context(|| format!("no process: {listening}"))?;
+        Ok(from.chars().take_while(char::is_ascii_digit).collect())
+    }
+
     /// User and system time.
-    fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.id()))?;
+    fn cpu(&self, process: &str) -> Result<Duration> {
+        let stat = self.mesh.run("hub", &["cat", &format!("/proc/{process}/stat")])?;
         let (_, fields) = stat.rsplit_once(')').context("no process")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let ticks = |index: usize| {
@@ -168,7 +183,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for Relay<'_> {
     fn drop(&mut self) {
         // One that has ended already is gone.
         self.program.kill().ok();
