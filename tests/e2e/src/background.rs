@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use crate::{Mesh, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A capture to which nothing was added for so long has everything.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// A server inside a host; killed when dropped.
 pub struct Server(Child);
@@ -146,6 +148,17 @@ impl Capture {
 
     /// Ends the capture; the bytes of its file.
     pub fn finish(mut self) -> Result<Vec<u8>> {
+        // When it is ended it leaves what it has not read yet. That matters for the last packets of a test, behind which
+        // it is silent, not for traffic that goes on.
+        let (mut length, mut since) = (0, Instant::now());
+        let silence = wait_for("tcpdump to have written everything", Duration::from_secs(1), || {
+            let now = std::fs::metadata(&self.file).ok()?.len();
+            if now != length {
+                (length, since) = (now, Instant::now());
+            }
+            (since.elapsed() >= SILENCE).then_some(())
+        });
+        silence.ok();
         end(&mut self.child);
         std::fs::read(&self.file).context("the capture cannot be read")
     }
