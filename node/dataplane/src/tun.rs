@@ -107,11 +107,12 @@ impl TunQueue {
         (&self.file).write_vectored(pieces).map(drop)
     }
 
-    /// Whether it takes super-packets of that kind.
+    /// Whether super-packets of that kind are written to it. Not UDP: the kernel cuts it again for every program that has
+    /// not asked for more at once, whose buffer then overflows sooner.
     pub(crate) const fn joins(&self, kind: Segmented) -> bool {
         match kind {
             Segmented::Tcp4 | Segmented::Tcp6 => self.offload.tcp,
-            Segmented::Udp => self.offload.udp,
+            Segmented::Udp => false,
         }
     }
 }
