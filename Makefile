@@ -19,7 +19,7 @@ test: ## everything: formatting, lints, licences, unit tests, whole system in th
 bench: ## twinmesh beside its peers, then ESP beside the bare ciphers, IKE, the relay; ARGS="--only NAMES --seconds N --rounds N"
 	@tests/setup.sh bench
 	cargo build --release --locked --bins
-	-cargo build --release --locked -p twinmesh-agent --features null --target-dir target/bench-null
+	cargo build --release --locked -p twinmesh-agent --features null --target-dir target/bench-null
 	target/release/twinmesh-bench run $(ARGS)
 	cargo bench --locked -p twinmesh-esp -p twinmesh-ike
 	cargo bench --locked -p twinmesh-interop --bench responder

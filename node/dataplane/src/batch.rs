@@ -23,15 +23,15 @@ impl InnerBatch {
     /// Of one buffer of the socket's, 64 KiB, of which transport mode makes at most twice as much, and room for the
     /// longest datagram behind it.
     const CAPACITY: usize = 3 * 65_536;
-    /// No packet comes in less than 48 bytes.
-    const MAX_PACKETS: usize = 65_536 / 48;
+    /// Places of one buffer's packets without growing: a buffer of the shortest of WireGuard has fewer.
+    const USUAL_PACKETS: usize = 65_536 / 48;
 
     pub(crate) fn new() -> Self {
         Self {
-            received: Vec::with_capacity(Self::MAX_PACKETS),
+            received: Vec::with_capacity(Self::USUAL_PACKETS),
             storage: vec![0; Self::CAPACITY].into(),
             used: 0,
-            copied: Vec::with_capacity(Self::MAX_PACKETS),
+            copied: Vec::with_capacity(Self::USUAL_PACKETS),
             joiner: Joiner::new(),
         }
     }

@@ -35,7 +35,7 @@ pub struct Config {
 pub struct Offload {
     /// Of TCP, at the TUN device (TSO and GRO).
     pub tcp: bool,
-    /// Of UDP, at the TUN device (USO); needs that of TCP.
+    /// Of UDP, from the TUN device (USO); needs that of TCP.
     pub udp: bool,
     /// Of the sealed datagrams, at the UDP port (GSO and GRO).
     pub port: bool,

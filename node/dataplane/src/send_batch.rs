@@ -202,6 +202,9 @@ impl SendBatch {
 
     /// Sends everything. What the system refuses is counted and skipped.
     pub(crate) fn flush(&mut self, ports: Ports<'_>) {
+        if self.queued.is_empty() {
+            return;
+        }
         let mut pieces = [IoSlice::new(&[]); BATCH + SPARE];
         for ((piece, slot), queued) in
             pieces.iter_mut().zip(self.storage.chunks_exact(self.stride)).zip(&self.queued)

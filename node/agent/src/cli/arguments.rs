@@ -221,7 +221,7 @@ pub(super) enum NoOffload {
     All,
     /// TCP, and with it UDP, at the TUN device: joined and cut, checksums left out
     Tcp,
-    /// UDP at the TUN device
+    /// UDP from the TUN device: cut
     Udp,
     /// Tunnel datagrams at the UDP port
     Port,
@@ -361,7 +361,7 @@ JSON (--json); fields may be added, none is ever renamed:
   adjusted      { how: packets made to fit a narrow path }: inner-fragmented | outer-fragmented | mss-clamped
   calls         { call: system calls that moved packets }: tun-read | tun-write | send | receive
   workers       threads that carry traffic
-  offload       what the kernel does for them: tcp, udp (packets of a flow joined at the TUN device),
+  offload       what the kernel does for them: tcp (at the TUN device, a flow at once both ways), udp (from it only),
                   port (tunnel datagrams cut and joined)
   memory_kib    resident memory of the daemon, or null";
 
