@@ -22,7 +22,7 @@ use twinmesh_control::{IdentityKeyPair, TlsError, server_config};
 
 use self::arrival::{Arrival, TcpDoor};
 use crate::mesh::Mesh;
-use crate::sockets::{bind_tcp, bind_udp};
+use crate::sockets::{bind_both, bind_udp};
 pub use relays::{OtherRelay, RelayGrants, RelayPlace, Speaks};
 
 /// Nodes send a keepalive each 5 s; after this silence a connection is dead.
@@ -79,11 +79,11 @@ impl ControlServer {
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(Arc::new(transport()));
         let listen = |source| ControlError::Listen { address, source };
-        let socket = bind_udp(address).map_err(listen)?;
+        let udp = || bind_udp(address).and_then(|socket| socket.local_addr().map(|local| (socket, local)));
+        let (socket, taken, tcp) = bind_both(address, udp).map_err(listen)?;
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
             .map_err(listen)?;
-        let taken = endpoint.local_addr().map_err(listen)?;
-        let door = match bind_tcp(taken) {
+        let door = match tcp {
             Ok(listener) => Some(TcpDoor::new(listener, acceptor)),
             Err(error) => {
                 tracing::warn!(%error, address = %taken, "nodes whose UDP is blocked cannot connect: no TCP port");

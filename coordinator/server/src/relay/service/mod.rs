@@ -28,7 +28,7 @@ use super::credential::RelaySecret;
 use super::peering::Peering;
 use super::server::{Counters, Outcome, Relay, RelaySettings};
 use crate::clock;
-use crate::sockets::bind_tcp;
+use crate::sockets::{bind_both, bind_tcp};
 use clients::ClientSocket;
 use inbox::Inbox;
 use outbox::{Exit, Outbox};
@@ -134,14 +134,23 @@ impl RelayServer {
     ) -> Result<Self, RelayError> {
         let failed = |source| RelayError::Udp { address: at.listen, source };
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
-        let clients = ClientSocket::bind(at.listen, workers).map_err(failed)?;
-        let local = clients.first().map_or(at.listen, |client| client.socket.local);
-        let tls = match at.tls {
-            TlsAt::Beside => Some(local),
-            TlsAt::Other(address) => Some(address),
-            TlsAt::Nowhere => None,
+        let udp = || {
+            let clients = ClientSocket::bind(at.listen, workers)?;
+            let local = clients.first().map_or(at.listen, |client| client.socket.local);
+            Ok((clients, local))
         };
-        let tls = tls.map(|address| Tls::bind(address, &secret)).transpose()?;
+        let (clients, local, tls) = match at.tls {
+            TlsAt::Beside => {
+                let (clients, local, tcp) = bind_both(at.listen, udp).map_err(failed)?;
+                (clients, local, Some((local, tcp)))
+            }
+            TlsAt::Other(address) => {
+                let (clients, local) = udp().map_err(failed)?;
+                (clients, local, Some((address, bind_tcp(address))))
+            }
+            TlsAt::Nowhere => udp().map(|(clients, local)| (clients, local, None)).map_err(failed)?,
+        };
+        let tls = tls.map(|(address, listener)| Tls::new(address, listener, &secret)).transpose()?;
         let relay = Relay::new(at.settings.clone(), secret, random, map, Instant::now());
         let shared = Arc::new_cyclic(|shared| Shared {
             clients,
@@ -197,10 +206,14 @@ impl RelayServer {
 }
 
 impl Tls {
-    fn bind(address: SocketAddr, secret: &RelaySecret) -> Result<Self, RelayError> {
+    fn new(
+        address: SocketAddr,
+        listener: io::Result<TcpListener>,
+        secret: &RelaySecret,
+    ) -> Result<Self, RelayError> {
         let acceptor = TlsAcceptor::from(secret.server_config()?);
         let failed = |source| RelayError::Tls { address, source };
-        let listener = bind_tcp(address).map_err(failed)?;
+        let listener = listener.map_err(failed)?;
         let at = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, acceptor, at })
     }
