@@ -9,9 +9,12 @@ use crate::{Checksum, FlowKey, IpPacket, Offload, PartialChecksum, Segmented};
 pub enum Sums {
     /// Complete, as everybody expects it.
     Full,
-    /// Between two agents that both announced it the field may hold the folded sum of the pseudo-header: the AEAD
-    /// protects the packet on its way, and the receiving kernel completes the checksum if it ever needs it. No mark
-    /// travels with it, since completing a checksum whose field holds that sum always gives the right one.
+    /// Between two agents that agreed on it the field may hold the folded sum of the pseudo-header: the AEAD protects the
+    /// packet on its way, and the receiving kernel completes the checksum if it ever needs it.
+    ///
+    /// No mark travels with it. A whole checksum that is right and happens to equal that sum is completed too, and then is
+    /// what it was: where the pseudo-header sums up to P and the rest to R, it is right if it is ¬(P + R), and that is what
+    /// completing writes. One that is wrong would be made right, so the sender lets none pass ([`is_mistakable`]).
     Partial,
 }
 
@@ -65,7 +68,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn is_partial(&self) -> bool {
-        self.sums == Sums::Partial && self.layout.is_partial()
+        self.sums == Sums::Partial && self.layout.looks_partial()
     }
 
     fn transport_is_right(&self) -> bool {
@@ -75,9 +78,7 @@ impl<'a> Candidate<'a> {
             // No checksum at all.
             Segmented::Udp => 0,
         };
-        let sum = layout.pseudo_header().with_len(layout.transport_len());
-        layout.checksum() != never_written
-            && sum.with(layout.transport_header()).with(layout.payload).finish() == 0
+        layout.checksum() != never_written && layout.sum_is_right()
     }
 }
 
@@ -92,4 +93,11 @@ pub(crate) fn checksum_place(layout: &Layout<'_>) -> Option<PartialChecksum> {
 /// The same as [`Candidate::single`], for any packet.
 pub fn single(packet: &[u8], sums: Sums) -> Offload {
     Candidate::parse(packet, sums).map_or(Offload::NONE, |candidate| candidate.single())
+}
+
+/// True of a packet with a wrong checksum that a receiver of partial ones would take for one of these and complete, so
+/// that nobody behind it could tell. Its payload is read only if it looks like that: of one packet in 65,536.
+pub fn is_mistakable(packet: &IpPacket<'_>) -> bool {
+    let Ok(layout) = Layout::of(packet) else { return false };
+    layout.looks_partial() && !layout.sum_is_right()
 }

@@ -2,7 +2,7 @@
 
 use crate::candidate::Sums;
 use crate::field::put;
-use crate::layout::{BadHeaders, Layout, flag};
+use crate::layout::{BadHeaders, Layout};
 use crate::template::{Place, Template, complete};
 use crate::{BadOffload, Checksum, IpPacket, Offload, PartialChecksum, Segmentation, Segmented};
 
@@ -151,7 +151,7 @@ fn partial<'a>(packet: &IpPacket<'a>, checksum: PartialChecksum) -> Result<Work<
         start,
         offset,
         kind: layout.map(|layout| layout.kind),
-        may_travel: layout.is_some_and(|layout| layout.is_partial() && layout.flags() & flag::SYN == 0),
+        may_travel: layout.is_some_and(|layout| layout.looks_partial()),
     })
 }
 

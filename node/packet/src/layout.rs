@@ -157,8 +157,16 @@ impl<'a> Layout<'a> {
         self.pseudo_header().with_len(self.transport_len()).folded()
     }
 
-    pub(crate) fn is_partial(&self) -> bool {
-        self.checksum() == self.partial_checksum()
+    /// Whether its checksum is whole and right. Reads the payload.
+    pub(crate) fn sum_is_right(&self) -> bool {
+        let pseudo_header = self.pseudo_header().with_len(self.transport_len());
+        pseudo_header.with(self.transport_header()).with(self.payload).finish() == 0
+    }
+
+    /// Whether its checksum can be a partial one on its way between two agents. What opens a connection always has a
+    /// whole one, so that its MSS can be clamped.
+    pub(crate) fn looks_partial(&self) -> bool {
+        self.flags() & flag::SYN == 0 && self.checksum() == self.partial_checksum()
     }
 }
 

@@ -23,7 +23,7 @@ mod mss;
 mod offload;
 mod template;
 
-pub use candidate::{Candidate, Sums, single};
+pub use candidate::{Candidate, Sums, is_mistakable, single};
 pub use checksum::{Checksum, pseudo_header};
 pub use cut::SuperPacket;
 pub use flow::FlowKey;

@@ -4,6 +4,7 @@
 mod cut;
 mod garbage;
 mod join;
+mod mistakable;
 mod packets;
 mod reference;
 mod round_trip;
