@@ -25,6 +25,7 @@ mod device;
 mod index;
 mod key;
 mod message;
+mod notes;
 mod output;
 mod paths;
 mod peer;

@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::index::PeerIndex;
 use crate::key::{PresharedKey, PublicKey};
 use crate::message::{data_header, is_older_session, receiver_of_response};
+use crate::notes::Notes;
 use crate::output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
 use crate::paths::{EndpointPolicy, Paths};
 use crate::reason::DropReason;
@@ -74,6 +75,7 @@ pub struct Peer {
     attempt: Option<Attempt>,
     /// Receiver index of the newest session that an authentic message came under.
     session: Option<u32>,
+    notes: Notes,
     last_handshake: Option<Instant>,
     /// That session's handshake was ours.
     is_initiator: bool,
@@ -107,6 +109,7 @@ impl Peer {
             paths,
             attempt: None,
             session: None,
+            notes: Notes::default(),
             last_handshake: None,
             is_initiator: false,
             rekey_due: false,
@@ -128,6 +131,7 @@ impl Peer {
             self.preshared_key = settings.preshared_key;
             self.tunnel = tunnel(device, self.public_key, self.preshared_key.as_ref(), self.index);
             self.rekey_due = self.session.take().is_some();
+            self.notes.end();
             self.attempt = None;
             self.exhausted = false;
             self.waiting = 0;
@@ -316,6 +320,30 @@ impl Peer {
         self.paths.endpoint()
     }
 
+    /// Notes bits of the caller's own meaning of the session that packets are sealed in. They end with it.
+    pub fn note(&mut self, bits: u8) {
+        if let Some(session) = self.session {
+            self.notes.note(session, bits);
+        }
+    }
+
+    /// Notes bits of the session that a data message came in, if packets are sealed in it.
+    pub fn note_of(&mut self, datagram: &[u8], bits: u8) {
+        if let Some((session, _)) = data_header(datagram) {
+            self.notes.note(session, bits);
+        }
+    }
+
+    /// What was noted of the session that packets are sealed in.
+    pub fn noted(&self) -> u8 {
+        self.session.filter(|_| self.has_session()).map_or(0, |session| self.notes.of(session))
+    }
+
+    /// What was noted of the session that a data message came in.
+    pub fn noted_of(&self, datagram: &[u8]) -> u8 {
+        data_header(datagram).map_or(0, |(session, _)| self.notes.of(session))
+    }
+
     /// When the present or last session came to be.
     pub const fn last_handshake(&self) -> Option<Instant> {
         self.last_handshake
@@ -375,6 +403,7 @@ impl Peer {
     ) -> Option<Change> {
         let was_up = self.is_up(now);
         self.session = Some(receiver);
+        self.notes.enter(receiver);
         self.last_handshake = Some(now);
         self.is_initiator = data.is_none();
         self.attempt = None;
