@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use twinmesh_packet::Sums;
+
 use crate::counters::Counters;
 use crate::joiner::Joiner;
 use crate::tun::TunQueue;
@@ -11,12 +13,18 @@ use crate::tun::TunQueue;
 /// buffer, the others in a buffer of this one's.
 pub(crate) struct InnerBatch {
     /// Places in the buffer of the socket.
-    received: Vec<Range<usize>>,
+    received: Vec<Inner>,
     storage: Box<[u8]>,
     used: usize,
     /// Places in `storage`, all later than those above.
-    copied: Vec<Range<usize>>,
+    copied: Vec<Inner>,
     joiner: Joiner,
+}
+
+/// An opened packet: where it lies, and how its checksum may be.
+pub(crate) struct Inner {
+    pub(crate) place: Range<usize>,
+    pub(crate) sums: Sums,
 }
 
 impl InnerBatch {
@@ -47,19 +55,19 @@ impl InnerBatch {
     }
 
     /// Takes the packet of that length at the start of [`Self::space`].
-    pub(crate) fn commit(&mut self, length: usize) {
-        self.copied.push(self.used..self.used + length);
+    pub(crate) fn commit(&mut self, length: usize, sums: Sums) {
+        self.copied.push(Inner { place: self.used..self.used + length, sums });
         self.used += length;
     }
 
     /// Takes the packet at that place of the socket's buffer, of which these are the bytes.
-    pub(crate) fn commit_received(&mut self, place: Range<usize>, packet: &[u8]) {
+    pub(crate) fn commit_received(&mut self, place: Range<usize>, packet: &[u8], sums: Sums) {
         if self.copied.is_empty() {
-            return self.received.push(place);
+            return self.received.push(Inner { place, sums });
         }
         if let Some(space) = self.space().get_mut(..packet.len()) {
             space.copy_from_slice(packet);
-            self.commit(packet.len());
+            self.commit(packet.len(), sums);
         }
     }
 

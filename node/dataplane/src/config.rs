@@ -65,6 +65,9 @@ pub struct PeerConfig {
     pub wireguard: bool,
     /// Between which addresses probes go inside the tunnels; none to what is not such a data plane.
     pub probe: Option<ProbeAddresses>,
+    /// The peer is asked by probes whether it takes partial checksums of TCP and UDP, and answered that this node does.
+    /// Nothing where there are no probes, or the TUN device has no offload of TCP.
+    pub partial_checksums: bool,
 }
 
 /// The way to a managed peer.

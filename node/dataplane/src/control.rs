@@ -97,6 +97,7 @@ impl Control {
             slot
         };
         slot.engines.probe.store(config.probe.map(Arc::new));
+        slot.engines.sums.want(config.partial_checksums);
         let speaks = {
             let mut peer = slot.peer.lock();
             match peer.as_mut() {

@@ -22,6 +22,8 @@ pub(crate) enum DropReason {
     Multicast,
     /// The peer was removed meanwhile.
     PeerRemoved,
+    /// From the TUN device: its checksum is wrong, and the peer would take it for a partial one and make it right.
+    WrongChecksum,
     /// The inner source does not belong to the peer that sent the packet.
     SourceNotAllowed,
     /// Channel data from a server, or by a number, that no relayed address belongs to.
@@ -58,7 +60,7 @@ pub(crate) enum DropReason {
 }
 
 impl DropReason {
-    const OWN: [Self; 19] = [
+    const OWN: [Self; 20] = [
         Self::Malformed,
         Self::TooBig,
         Self::NoRoute,
@@ -78,6 +80,7 @@ impl DropReason {
         Self::NoSa,
         Self::RelayBusy,
         Self::RelayedBacklog,
+        Self::WrongChecksum,
     ];
     const COUNT: usize = Self::ESP_SEAL + SealError::ALL.len();
     /// Where the slots of each engine begin.
@@ -115,6 +118,7 @@ impl DropReason {
             Self::NoSa => "no-sa",
             Self::RelayBusy => "relay-busy",
             Self::RelayedBacklog => "relayed-backlog",
+            Self::WrongChecksum => "wrong-checksum",
             Self::WireGuard(reason) => reason.as_str(),
             Self::Esp(reason) => reason.as_str(),
             Self::EspSeal(reason) => reason.as_str(),
@@ -142,6 +146,7 @@ impl DropReason {
             Self::NoSa => 16,
             Self::RelayBusy => 17,
             Self::RelayedBacklog => 18,
+            Self::WrongChecksum => 19,
             Self::WireGuard(reason) => Self::WIREGUARD + reason as usize,
             Self::Esp(reason) => Self::ESP + reason as usize,
             Self::EspSeal(reason) => Self::ESP_SEAL + reason as usize,

@@ -23,9 +23,10 @@ use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
 use crate::guard::{GuardConfig, GuardStatus};
 use crate::inbound::RelayedInbound;
+use crate::partial_sums::{SENDS, TAKES};
 use crate::path_mtu::RouteMtus;
 use crate::peer_slot::PeerSlot;
-use crate::status::{PeerState, PeerStatus, Status};
+use crate::status::{PartialChecksums, PeerState, PeerStatus, Status};
 use crate::table::Table;
 use crate::tun::Tun;
 use crate::udp::UdpPort;
@@ -140,7 +141,9 @@ impl Dataplane {
     /// Adds a peer or makes an existing one be as given. A live session survives, unless the preshared key
     /// changes. A prefix that another peer has moves to this one.
     pub fn set_peer(&self, peer: PeerConfig) -> Result<(), PeerError> {
-        self.control.set_peer(peer)
+        // Without it the kernel hands over whole checksums, and was not meant to be left any.
+        let partial_checksums = peer.partial_checksums && self.offload.tcp;
+        self.control.set_peer(PeerConfig { partial_checksums, ..peer })
     }
 
     /// Removes a peer and its keys: its traffic stops at once. False where there was none.
@@ -291,6 +294,19 @@ fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
+fn partial_checksums(slot: &PeerSlot, peer: Option<&Peer>) -> PartialChecksums {
+    let agreed = match slot.engines.present.get() {
+        Engine::WireGuard => peer.map(|peer| PartialChecksums {
+            sent: peer.noted() & SENDS != 0,
+            taken: peer.noted() & TAKES != 0,
+        }),
+        Engine::Esp => slot.engines.tunnel().as_deref().map(|tunnel| tunnel.sums.status()),
+        Engine::Hold => None,
+    };
+    let agreed = agreed.unwrap_or_default();
+    PartialChecksums { sent: agreed.sent && slot.engines.sums.wanted(), ..agreed }
+}
+
 fn peer_status(slot: &PeerSlot, now: Instant) -> PeerStatus {
     let guard = slot.peer.lock();
     let peer = guard.as_ref();
@@ -307,6 +323,7 @@ fn peer_status(slot: &PeerSlot, now: Instant) -> PeerStatus {
         heard_wireguard,
         heard_esp,
         has_esp: slot.engines.tunnel().is_some(),
+        partial_checksums: partial_checksums(slot, peer),
         rx_packets: received.packets,
         rx_bytes: received.bytes,
         tx_packets: sent.packets,

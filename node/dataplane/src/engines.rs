@@ -12,6 +12,7 @@ use crate::esp_tunnel::EspTunnel;
 use crate::gate::Gate;
 use crate::guard::GuardAction;
 use crate::liveness::{Liveness, MOST_PROBES, Marks};
+use crate::partial_sums::PartialSums;
 use crate::probe::{Kind, Probe, ProbeAddresses};
 
 /// What a peer's place has of both, but for the session of WireGuard.
@@ -23,6 +24,7 @@ pub(crate) struct Engines {
     /// Where packets wait that no ESP tunnel carries yet, or are refused.
     pub(crate) gate: Gate,
     pub(crate) probe: ArcSwapOption<ProbeAddresses>,
+    pub(crate) sums: PartialSums,
     wireguard: Marks,
     esp: Marks,
     liveness: Mutex<[Liveness; 2]>,
@@ -36,6 +38,7 @@ impl Engines {
             tunnel: ArcSwapOption::empty(),
             gate: Gate::new(GuardAction::Refuse, 0, now),
             probe: ArcSwapOption::empty(),
+            sums: PartialSums::default(),
             wireguard: Marks::default(),
             esp: Marks::default(),
             liveness: Mutex::default(),

@@ -9,6 +9,8 @@ use twinmesh_esp::{
 };
 use twinmesh_wireguard::PublicKey;
 
+use crate::status::PartialChecksums;
+
 /// How ESP packets travel. What comes in is taken either way (RFC 7296 §2.23).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encapsulation {
@@ -56,6 +58,9 @@ pub struct EspConfig {
     pub outer: OuterPolicy,
     /// MTU of the path outside the tunnel, until an ICMP error says otherwise.
     pub path_mtu: u16,
+    /// Checksums of TCP and UDP are partial both ways from the start, in tunnel mode: whoever holds the keys of the other
+    /// end was told the same. With a peer it is agreed on instead ([`crate::PeerConfig::partial_checksums`]).
+    pub partial_checksums: bool,
 }
 
 /// An ESP tunnel at one moment.
@@ -67,6 +72,7 @@ pub struct EspStatus {
     pub retired: bool,
     /// MTU inside the tunnel.
     pub mtu: u16,
+    pub partial_checksums: PartialChecksums,
     pub inbound: SaStatus,
     pub outbound: SaStatus,
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use twinmesh_esp::{
     Addresses, Content, Copied, DropReason as EspDrop, OuterHeader, decapsulate_ecn, write_ip_header,
 };
-use twinmesh_packet::IpPacket;
+use twinmesh_packet::{IpPacket, Sums};
 use twinmesh_wireguard::PeerIndex;
 
 use crate::batch::InnerBatch;
@@ -81,7 +81,7 @@ pub(crate) fn open<'t>(
             let length = transport_packet(outer, ecn, next_header, payload, space)
                 .ok_or(DropReason::Esp(EspDrop::InnerMalformed))?;
             clamp(batch.last(length), tunnel.mtu(), ports);
-            batch.commit(length);
+            batch.commit(length, Sums::Full);
         }
         Content::Dummy => return Err(DropReason::Esp(EspDrop::Dummy)),
     }

@@ -35,11 +35,12 @@ pub(crate) fn seal(
     in_pieces(packet, tunnel.mtu(), mode, buffer, ports, |piece| seal_one(tunnel, piece, sends, ports, now));
 }
 
-/// Seals the segments of a super-packet, each made where it is to lie. False, and nothing is sealed, if they do not fit
+/// Seals what a super-packet stands for, each segment made where it is to lie. False, and nothing is sealed, if they do not fit
 /// the path, and in transport mode, which takes packets apart.
 pub(crate) fn seal_segments(
     tunnel: &EspTunnel,
     whole: &SuperPacket<'_>,
+    sums: Sums,
     sends: &mut SendBatch,
     ports: Ports<'_>,
     now: Instant,
@@ -53,7 +54,7 @@ pub(crate) fn seal_segments(
     let form = OuterForm { from: path.local, traffic_class, in_fragments: false };
     for index in 0..whole.count() {
         let length = whole.packet_len(index);
-        let write = |text: &mut [u8]| whole.write(index, text, Sums::Full) == Some(length);
+        let write = |text: &mut [u8]| whole.write(index, text, sums) == Some(length);
         match tunnel.outbound.seal_with(length, sends.slot(ports), now, write) {
             Ok(sealed) => {
                 ports.counters.sent(length);

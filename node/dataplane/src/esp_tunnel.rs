@@ -12,6 +12,7 @@ use twinmesh_wireguard::PeerIndex;
 
 use crate::config::PeerPath;
 use crate::esp_config::{Encapsulation, EspConfig, EspError, EspPath, EspStatus, SaStatus};
+use crate::partial_sums::Agreed;
 use crate::path_mtu::{Hop, RELAYED_MTU, UDP_HEADER};
 
 /// What is known of how much the path carries.
@@ -31,6 +32,7 @@ pub(crate) struct EspTunnel {
     pub(crate) local: Option<IpAddr>,
     pub(crate) outer: OuterPolicy,
     pub(crate) guard: Option<String>,
+    pub(crate) sums: Agreed,
     /// Whose traffic it carries, if no policy says so.
     pub(crate) peer: Option<PeerIndex>,
     path: ArcSwap<EspPath>,
@@ -63,6 +65,7 @@ impl EspTunnel {
             local: config.path.local,
             outer: config.outer,
             guard: config.guard,
+            sums: Agreed::by_hand(config.partial_checksums),
             peer,
             path: ArcSwap::from_pointee(config.path),
             follow_remote: config.follow_remote,
@@ -168,6 +171,7 @@ impl EspTunnel {
             path: self.path(),
             retired: self.retired.load(Ordering::Relaxed),
             mtu: self.mtu(),
+            partial_checksums: self.sums.status(),
             inbound: SaStatus {
                 parameters: self.inbound.parameters().clone(),
                 age: now.saturating_duration_since(self.inbound.made()),

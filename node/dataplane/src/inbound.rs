@@ -23,6 +23,7 @@ use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
 use crate::fit::clamp;
 use crate::outbound::{Held, Ports, commit};
+use crate::partial_sums::{TAKES, sums};
 use crate::peer_slot::PeerSlot;
 use crate::probed::{probed_in_esp, probed_in_wireguard};
 use crate::raw::RawSocket;
@@ -152,7 +153,7 @@ impl Inbound {
                 Arrival { from: meta.addr.ip(), port: None, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
             match esp_inbound::open(tunnel, arrival, packet, table, &mut self.opened, ports, now) {
                 Ok(taken) => {
-                    take_packet(&taken, packet, 0, &mut self.opened);
+                    take_packet(&taken, tunnel, packet, 0, &mut self.opened);
                     self.news.extend(follow_up(taken, tunnel, sends, ports, now));
                 }
                 Err(reason) => ports.counters.dropped(reason),
@@ -232,7 +233,7 @@ impl<'t> Pass<'t, '_> {
         let Self { table, opened, ports, now, .. } = self;
         match esp_inbound::open(tunnel, arrival, datagram, table, opened, *ports, *now) {
             Ok(taken) => {
-                take_packet(&taken, datagram, start, opened);
+                take_packet(&taken, tunnel, datagram, start, opened);
                 self.news.extend(follow_up(taken, tunnel, self.sends, self.ports, self.now));
             }
             Err(reason) => self.dropped(reason),
@@ -267,12 +268,13 @@ impl<'t> Pass<'t, '_> {
                 Ok(packet) => {
                     let (length, opens_connection) = (packet.bytes().len(), is_syn(&packet));
                     if let Some(probe) = slot.engines.heard(Engine::WireGuard, &packet) {
-                        news.extend(probed_in_wireguard(peer, slot, probe, sends, *ports, *now));
+                        let seen = probed_in_wireguard((slot, peer), probe, datagram, sends, *ports, *now);
+                        news.extend(seen);
                     } else {
                         if opens_connection {
                             clamp(opened.last(length), slot.mtu(), *ports);
                         }
-                        opened.commit(length);
+                        opened.commit(length, sums(peer.noted_of(datagram) & TAKES != 0));
                     }
                 }
                 Err(reason) => ports.counters.dropped(reason),
@@ -301,10 +303,16 @@ impl<'t> Pass<'t, '_> {
 }
 
 /// Lets the packet of a datagram, which begins at `start` in the buffer, wait for the end of that buffer.
-fn take_packet(taken: &Taken<'_>, datagram: &[u8], start: usize, opened: &mut InnerBatch) {
+fn take_packet(
+    taken: &Taken<'_>,
+    tunnel: &EspTunnel,
+    datagram: &[u8],
+    start: usize,
+    opened: &mut InnerBatch,
+) {
     if let Some(range) = &taken.packet {
         let packet = datagram.get(range.clone()).unwrap_or_default();
-        opened.commit_received(start + range.start..start + range.end, packet);
+        opened.commit_received(start + range.start..start + range.end, packet, tunnel.sums.incoming());
     }
 }
 

@@ -4,8 +4,9 @@ use std::io::{self, IoSlice};
 use std::iter;
 use std::ops::Range;
 
-use twinmesh_packet::{Candidate, Join, MAX_PIECES, Offload, Sums, Verdict};
+use twinmesh_packet::{Candidate, Join, MAX_PIECES, Offload, Verdict};
 
+use crate::batch::Inner;
 use crate::counters::{Call, Counters, DropReason};
 use crate::tun::TunQueue;
 
@@ -37,23 +38,25 @@ impl Joiner {
     pub(crate) fn write(
         &mut self,
         buffer: &mut [u8],
-        packets: impl Iterator<Item = Range<usize>>,
+        packets: impl Iterator<Item = Inner>,
         tun: &TunQueue,
         counters: &Counters,
     ) {
         let out = Out { tun, counters };
-        for place in packets {
-            self.take(buffer, place, out);
+        for inner in packets {
+            self.take(buffer, inner, out);
         }
         for open in self.open.drain(..) {
             self.spare.push(out.joined(buffer, open));
         }
     }
 
-    fn take(&mut self, buffer: &mut [u8], place: Range<usize>, out: Out<'_>) {
+    fn take(&mut self, buffer: &mut [u8], Inner { place, sums }: Inner, out: Out<'_>) {
         let Some(packet) = buffer.get(place.clone()) else { return };
-        let candidate = Candidate::parse(packet, Sums::Full).filter(|it| out.tun.joins(it.kind()));
-        let Some(candidate) = candidate else { return out.alone(packet, Offload::NONE) };
+        let Some(candidate) = Candidate::parse(packet, sums) else { return out.alone(packet, Offload::NONE) };
+        if !out.tun.joins(candidate.kind()) {
+            return out.alone(packet, candidate.single());
+        }
         let same_flow = self.open.iter().position(|open| open.join.flow() == candidate.flow());
         if let Some(open) = same_flow.and_then(|at| self.open.get_mut(at))
             && let Verdict::Added { payload } = open.join.add(&candidate)

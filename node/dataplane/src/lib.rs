@@ -40,6 +40,7 @@ mod inbound;
 mod joiner;
 mod liveness;
 mod outbound;
+mod partial_sums;
 mod path_mtu;
 mod peer_slot;
 mod probe;
@@ -69,7 +70,7 @@ pub use ipnet::IpNet;
 pub use probe::ProbeAddresses;
 pub use raw::can_open_raw_esp;
 pub use relays::{RelayCarrier, RelayStream};
-pub use status::{PeerState, PeerStatus, Status, Totals};
+pub use status::{PartialChecksums, PeerState, PeerStatus, Status, Totals};
 /// The words of SAs: suites, selectors, lifetimes.
 pub use twinmesh_esp as esp;
 pub use twinmesh_wireguard::{EndpointPolicy, KeyError, PresharedKey, PrivateKey, PublicKey};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use parking_lot::MutexGuard;
 use twinmesh_esp::{Action, Flow, Mode};
-use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, Offload, is_syn, write_error};
+use twinmesh_packet::{IcmpError, IpPacket, MAX_ERROR_LEN, Offload, is_mistakable, is_syn, write_error};
 use twinmesh_wireguard::{Destination, OVERHEAD, Peer, Sealed, Transmit};
 
 use crate::counters::{Adjustment, Call, Counters, DropReason};
@@ -160,6 +160,13 @@ impl<'t, 'p> Pass<'t, 'p> {
     }
 
     fn send(&mut self, packet: IpPacket<'_>, way: &Way<'t>) {
+        let guards = match *way {
+            Way::Peer(slot) => slot.engines.sums.guards(),
+            Way::Esp(tunnel) => tunnel.sums.sends(),
+        };
+        if guards && is_mistakable(&packet) {
+            return self.ports.counters.dropped(DropReason::WrongChecksum);
+        }
         let Self { scratch: Scratch { fragment, opening }, news, sends, held, ports, now, .. } = self;
         let packet = if is_syn(&packet) { clamped(packet, way, opening, *ports) } else { packet };
         match *way {

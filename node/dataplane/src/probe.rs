@@ -4,8 +4,10 @@
 //! ```text
 //!   IP header, protocol 253 (for experiments, RFC 3692 §2.1)
 //!   0       4      5        6         7        8          16
-//!   | magic | kind | engine | attempt | zero   | token    |
+//!   | magic | kind | engine | attempt | flags  | token    |
 //! ```
+//!
+//! Who does not know a flag answers without it. Flag 1: partial checksums ([`crate::partial_sums`]).
 
 use std::net::IpAddr;
 
@@ -21,6 +23,7 @@ const REQUEST: u8 = 1;
 const ANSWER: u8 = 2;
 const WIREGUARD: u8 = 1;
 const ESP: u8 = 2;
+const PARTIAL_SUMS: u8 = 1;
 /// Of an inner packet that no router forwards further.
 const HOP_LIMIT: u8 = 1;
 const PAYLOAD_LEN: usize = 16;
@@ -42,6 +45,8 @@ pub(crate) struct Probe {
     pub(crate) engine: Engine,
     /// How many went before it, for want of an answer.
     pub(crate) attempt: u8,
+    /// May checksums be partial? They may.
+    pub(crate) partial_sums: bool,
     /// The asker's, to know the answer by.
     pub(crate) token: u64,
 }
@@ -76,7 +81,8 @@ impl Probe {
         let (head, token) = payload.split_at_mut(8);
         let (magic, rest) = head.split_at_mut(4);
         magic.copy_from_slice(&MAGIC);
-        rest.copy_from_slice(&[kind, engine, self.attempt, 0]);
+        let flags = if self.partial_sums { PARTIAL_SUMS } else { 0 };
+        rest.copy_from_slice(&[kind, engine, self.attempt, flags]);
         token.copy_from_slice(&self.token.to_be_bytes());
         out.get(..header_len + PAYLOAD_LEN)
     }
@@ -90,7 +96,7 @@ impl Probe {
             return None;
         }
         let payload: &[u8; PAYLOAD_LEN] = packet.payload().try_into().ok()?;
-        let [m0, m1, m2, m3, kind, engine, attempt, _, token @ ..] = *payload;
+        let [m0, m1, m2, m3, kind, engine, attempt, flags, token @ ..] = *payload;
         if [m0, m1, m2, m3] != MAGIC {
             return None;
         }
@@ -104,11 +110,13 @@ impl Probe {
             ESP => Engine::Esp,
             _ => return None,
         };
-        Some(Self { kind, engine, attempt, token: u64::from_be_bytes(token) })
+        let partial_sums = flags & PARTIAL_SUMS != 0;
+        Some(Self { kind, engine, attempt, partial_sums, token: u64::from_be_bytes(token) })
     }
 
-    pub(crate) const fn answer(self) -> Self {
-        Self { kind: Kind::Answer, ..self }
+    /// `partial_sums`: whether this end takes partial checksums, if it is asked for that.
+    pub(crate) const fn answer(self, partial_sums: bool) -> Self {
+        Self { kind: Kind::Answer, partial_sums: self.partial_sums && partial_sums, ..self }
     }
 }
 
@@ -116,8 +124,13 @@ impl Probe {
 mod tests {
     use super::*;
 
-    const PROBE: Probe =
-        Probe { kind: Kind::Request, engine: Engine::Esp, attempt: 3, token: 0x0102_0304_0506_0708 };
+    const PROBE: Probe = Probe {
+        kind: Kind::Request,
+        engine: Engine::Esp,
+        attempt: 3,
+        partial_sums: true,
+        token: 0x0102_0304_0506_0708,
+    };
 
     fn ends(own: &str, peer: &str) -> ProbeAddresses {
         ProbeAddresses { own: own.parse().unwrap(), peer: peer.parse().unwrap() }
@@ -130,12 +143,22 @@ mod tests {
     #[test]
     fn what_one_end_writes_the_other_reads_in_both_families() {
         for ends in [ends("100.64.0.1", "100.64.0.2"), ends("fd00:64::1", "fd00:64::2")] {
-            for probe in [PROBE, PROBE.answer(), Probe { engine: Engine::WireGuard, ..PROBE }] {
+            for probe in
+                [PROBE, PROBE.answer(false), PROBE.answer(true), Probe { engine: Engine::WireGuard, ..PROBE }]
+            {
                 let mut out = [0; MAX_LEN];
                 let packet = IpPacket::parse(probe.write(ends, &mut out).unwrap()).unwrap();
                 assert_eq!(Probe::parse(&packet, turned(ends)), Some(probe));
             }
         }
+    }
+
+    #[test]
+    fn an_answer_grants_nothing_that_was_not_asked_for() {
+        let silent = Probe { partial_sums: false, ..PROBE };
+        let granted = [(PROBE, true), (PROBE, false), (silent, true)]
+            .map(|(probe, may)| probe.answer(may).partial_sums);
+        assert_eq!(granted, [true, false, false]);
     }
 
     #[test]

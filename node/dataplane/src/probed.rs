@@ -9,6 +9,7 @@ use crate::esp_outbound;
 use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
 use crate::outbound::{Ports, seal};
+use crate::partial_sums::{SENDS, TAKES};
 use crate::peer_slot::PeerSlot;
 use crate::probe::{self, Kind, Probe};
 use crate::send_batch::SendBatch;
@@ -22,35 +23,54 @@ pub(crate) fn probed_in_esp(
     ports: Ports<'_>,
     now: Instant,
 ) -> Option<Event> {
-    answer(slot, probe, |packet| {
-        // The one that it came by, as long as the peer receives on that.
-        match slot.engines.tunnel().as_deref().filter(|_| !tunnel.sends()) {
-            Some(next) => esp_outbound::seal_one(next, packet, sends, ports, now),
-            None => esp_outbound::seal_one(tunnel, packet, sends, ports, now),
+    if probe.kind == Kind::Answer {
+        if probe.partial_sums {
+            tunnel.sums.send();
+            slot.engines.sums.agreed();
         }
-    })
+        return answered(slot, probe);
+    }
+    // The one that it came by, as long as the peer receives on that.
+    let present = slot.engines.tunnel();
+    let by = present.as_deref().filter(|_| !tunnel.sends()).unwrap_or(tunnel);
+    let partial_sums = probe.partial_sums && slot.engines.sums.wanted();
+    if partial_sums {
+        by.sums.take();
+    }
+    answer(slot, probe, partial_sums, |packet| esp_outbound::seal_one(by, packet, sends, ports, now));
+    None
 }
 
+/// As [`probed_in_esp`]; the probe came in `datagram`.
 pub(crate) fn probed_in_wireguard(
-    peer: &mut Peer,
-    slot: &PeerSlot,
+    (slot, peer): (&PeerSlot, &mut Peer),
     probe: Probe,
+    datagram: &[u8],
     sends: &mut SendBatch,
     ports: Ports<'_>,
     now: Instant,
 ) -> Option<Event> {
-    answer(slot, probe, |packet| seal((slot, peer), packet, sends, ports, now))
+    if probe.kind == Kind::Answer {
+        if probe.partial_sums {
+            peer.note_of(datagram, SENDS);
+            slot.engines.sums.agreed();
+        }
+        return answered(slot, probe);
+    }
+    if probe.partial_sums && slot.engines.sums.wanted() {
+        peer.note(TAKES);
+    }
+    let partial_sums = peer.noted() & TAKES != 0;
+    answer(slot, probe, partial_sums, |packet| seal((slot, peer), packet, sends, ports, now));
+    None
 }
 
-fn answer(slot: &PeerSlot, probe: Probe, seal: impl FnOnce(&[u8])) -> Option<Event> {
-    let Probe { kind, engine, token, .. } = probe;
-    match kind {
-        Kind::Request => {
-            let mut packet = [0; probe::MAX_LEN];
-            let ends = slot.engines.probe_addresses()?;
-            probe.answer().write(ends, &mut packet).map(seal);
-            None
-        }
-        Kind::Answer => (token != OWN_TOKEN).then_some(Event::Probed { peer: slot.key, engine, token }),
-    }
+fn answer(slot: &PeerSlot, probe: Probe, partial_sums: bool, seal: impl FnOnce(&[u8])) {
+    let mut packet = [0; probe::MAX_LEN];
+    let ends = slot.engines.probe_addresses();
+    ends.and_then(|ends| probe.answer(partial_sums).write(ends, &mut packet)).map(seal);
+}
+
+fn answered(slot: &PeerSlot, Probe { engine, token, .. }: Probe) -> Option<Event> {
+    (token != OWN_TOKEN).then_some(Event::Probed { peer: slot.key, engine, token })
 }

@@ -56,12 +56,23 @@ pub struct PeerStatus {
     pub heard_esp: Option<Duration>,
     /// Whether an ESP tunnel that is bound to it sends.
     pub has_esp: bool,
+    /// By the engine in use.
+    pub partial_checksums: PartialChecksums,
     /// Inner packets and bytes from and to this peer.
     pub rx_packets: u64,
     pub rx_bytes: u64,
     pub tx_packets: u64,
     pub tx_bytes: u64,
     pub state: PeerState,
+}
+
+/// What both ends agreed on: checksums of TCP and UDP that nobody completes on the way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartialChecksums {
+    /// Packets to the peer leave with them.
+    pub sent: bool,
+    /// The peer may send such packets.
+    pub taken: bool,
 }
 
 /// Life of a peer's session.

@@ -71,6 +71,7 @@ fn tunnel(own: u8, other: u8, guard: Option<&str>) -> EspConfig {
         peer: None,
         outer: OuterPolicy::default(),
         path_mtu: 1500,
+        partial_checksums: false,
     }
 }
 

@@ -66,6 +66,7 @@ fn tunnel(me: u8, outside: [&str; 2], encapsulation: Encapsulation) -> EspConfig
         peer: None,
         outer: OuterPolicy::default(),
         path_mtu: 1500,
+        partial_checksums: false,
     }
 }
 

@@ -32,8 +32,8 @@ pub use secret::SecretText;
 pub use server::{ApiServer, Call, Client, Lines, SocketError};
 pub use site::{IkeSaStatus, SiteAdd, SiteChildState, SiteChildStatus, SiteStart, SiteState, SiteStatus};
 pub use status::{
-    CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RelayHome, RelayStatus, RouteStatus, State,
-    Status, TunStatus,
+    CoordinatorStatus, NetworkStatus, PartialChecksums, PeerActivity, PeerStatus, RelayHome, RelayStatus,
+    RouteStatus, State, Status, TunStatus,
 };
 pub use trace::{Trace, TraceEnd, TraceFinding, TracePacket, TraceProtocol, TraceStage, TraceVerdict};
 

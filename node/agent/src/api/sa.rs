@@ -47,6 +47,9 @@ pub struct SaPair {
     pub routes: Vec<IpNet>,
     /// Longest inner packet.
     pub mtu: u16,
+    /// Checksums of TCP and UDP travel partial both ways.
+    #[serde(default)]
+    pub partial_checksums: bool,
     pub age_s: u64,
     /// Of a child of a site: what its IKE SA adds.
     pub ike: Option<SaIke>,

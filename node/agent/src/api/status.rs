@@ -133,6 +133,15 @@ pub enum PeerActivity {
     Idle,
 }
 
+/// What both ends agreed on in the present session, each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialChecksums {
+    /// Packets to the peer leave with partial checksums.
+    pub sent: bool,
+    /// The peer may send such packets.
+    pub taken: bool,
+}
+
 /// One peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -157,6 +166,9 @@ pub struct PeerStatus {
     /// The longest packet that goes to it whole, in bytes; `null` while the tunnels are down.
     #[serde(default)]
     pub mtu: Option<u16>,
+    /// Whether checksums of TCP and UDP travel partial; the tunnel protects them.
+    #[serde(default)]
+    pub partial_checksums: PartialChecksums,
     pub state: PeerActivity,
     pub last_handshake_age_s: Option<u64>,
     pub rx_bytes: u64,

@@ -353,6 +353,7 @@ JSON (--json); fields may be added, none is ever renamed:
   peers         [{ id, name, kind (agent | unmanaged), addresses, allowed_ips,
                    protocol (wireguard | esp), reasons [{ code, text }], problem (or null), endpoint,
                    mtu (longest packet that goes to it whole, or null),
+                   partial_checksums { sent, taken } (of TCP and UDP, as both nodes agreed on),
                    state (active | connecting | idle), last_handshake_age_s,
                    rx_bytes, tx_bytes, rx_packets, tx_packets }]
                   a reason's code: default | prefers-esp | prefers-wireguard | no-esp | unmanaged-peer

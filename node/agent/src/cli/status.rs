@@ -64,7 +64,7 @@ fn page(status: &Status, now: u64) -> String {
     }
     if let (Some(tun), Some(port)) = (&status.tun, status.port) {
         facts.push(fact("Interface", &format!("{}, UDP port {port}", tun.name)));
-        facts.push(fact("Offload", &offload_line(&status.offload)));
+        facts.push(fact("Offload", &(offload_line(&status.offload) + &partial_checksums(&status.peers))));
     }
     let nat = match status.behind_nat {
         Some(true) => "behind a NAT",
@@ -114,6 +114,15 @@ fn offload_line(has: &[String]) -> String {
         (has, []) => has.join(", "),
         ([], _) => "none: each packet goes alone".to_owned(),
         (has, lacks) => format!("{}; not {}", has.join(", "), lacks.join(", ")),
+    }
+}
+
+/// To how many peers checksums go unfinished.
+fn partial_checksums(peers: &[PeerStatus]) -> String {
+    match peers.iter().filter(|peer| peer.partial_checksums.sent).count() {
+        0 => String::new(),
+        1 => "; partial checksums to 1 peer".to_owned(),
+        count => format!("; partial checksums to {count} peers"),
     }
 }
 
@@ -247,6 +256,7 @@ mod tests {
                 "allowed_ips": ["100.64.0.2/32"], "protocol": "wireguard", "endpoint": "198.51.100.2:4500",
                 "state": "active", "last_handshake_age_s": 130, "rx_bytes": 2048, "tx_bytes": 12,
                 "rx_packets": 2, "tx_packets": 1, "problem": null,
+                "partial_checksums": { "sent": true, "taken": false },
                 "reasons": [{ "code": "default", "text": "WireGuard is the default between agents" }]
             }],
             "datagrams": { "wireguard": 9 }, "drops": { "source": 3, "replay": 0 },
@@ -270,7 +280,7 @@ mod tests {
             "12 B",
             "Dropped packets: 3 source\n",
             "Made to fit a narrow path: 4 mss-clamped\n",
-            "tcp, port; not udp\n",
+            "tcp, port; not udp; partial checksums to 1 peer\n",
         ] {
             assert!(page.contains(part), "no {part:?} in\n{page}");
         }
@@ -338,6 +348,7 @@ mod tests {
         assert_eq!(json["peers"][0]["state"], "active");
         assert_eq!(json["peers"][0]["reasons"][0]["code"], "default");
         assert_eq!(json["peers"][0]["last_handshake_age_s"], 130);
+        assert_eq!(json["peers"][0]["partial_checksums"]["sent"], true);
         assert_eq!(json["coordinator"]["connected"], true);
     }
 

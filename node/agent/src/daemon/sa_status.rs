@@ -105,6 +105,7 @@ fn pair(status: &EspStatus, installed: &Installed, problem: Option<String>, ike:
         remote_ts: texts(&parameters.selectors.remote),
         routes: installed.destinations.iter().copied().collect(),
         mtu: status.mtu,
+        partial_checksums: status.partial_checksums.sent,
         age_s: status.outbound.age.as_secs(),
         ike,
         inbound,

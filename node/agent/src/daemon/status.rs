@@ -14,7 +14,8 @@ use super::plane::MTU;
 use super::sites::{NodeTunnel, Traffic};
 use super::tunnels::{in_esp, in_wireguard};
 use crate::api::{
-    CoordinatorStatus, NetworkStatus, PeerActivity, PeerStatus, RouteStatus, State, Status, TunStatus,
+    CoordinatorStatus, NetworkStatus, PartialChecksums, PeerActivity, PeerStatus, RouteStatus, State, Status,
+    TunStatus,
 };
 use crate::network::KernelState;
 use crate::state::Wanted;
@@ -107,6 +108,9 @@ impl Agent {
             path: endpoint.map(|endpoint| self.path_status(peer, endpoint, chosen)),
             endpoint,
             mtu: tunnel.map(|tunnel| tunnel.mtu),
+            partial_checksums: tunnel
+                .map(|tunnel| partial_checksums(tunnel.partial_checksums))
+                .unwrap_or_default(),
             ..status
         }
     }
@@ -259,6 +263,7 @@ fn peer_status(peer: &Peer, carrier: Carrier<'_>) -> PeerStatus {
         endpoint: carrier.endpoint(),
         path: None,
         mtu: None,
+        partial_checksums: PartialChecksums::default(),
         state: carrier.activity(),
         last_handshake_age_s: carrier.handshake().map(|age| age.as_secs()),
         rx_bytes: traffic.rx_bytes,
@@ -266,6 +271,11 @@ fn peer_status(peer: &Peer, carrier: Carrier<'_>) -> PeerStatus {
         rx_packets: traffic.rx_packets,
         tx_packets: traffic.tx_packets,
     }
+}
+
+fn partial_checksums(agreed: twinmesh_dataplane::PartialChecksums) -> PartialChecksums {
+    let twinmesh_dataplane::PartialChecksums { sent, taken } = agreed;
+    PartialChecksums { sent, taken }
 }
 
 fn activity(tunnel: Option<&TunnelStatus>) -> PeerActivity {

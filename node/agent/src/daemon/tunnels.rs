@@ -64,6 +64,8 @@ impl Tunnel {
             keepalive: self.keepalive,
             wireguard: self.wireguard,
             probe: self.probe,
+            // Agents agree on it among themselves, inside the tunnel.
+            partial_checksums: self.probe.is_some(),
         }
     }
 }

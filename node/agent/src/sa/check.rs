@@ -99,6 +99,7 @@ fn manual_sa(table: SaTable, taken: &mut Taken) -> Checked<ManualSa> {
             peer: None,
             outer,
             path_mtu,
+            partial_checksums: partial_checksums(table.partial_checksums.as_ref(), mode)?,
         },
         destinations,
         keys: [inbound_digest, outbound_digest],
@@ -122,6 +123,16 @@ pub(crate) fn is_name(name: &str) -> bool {
         name.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'_' | b'-'));
     let begins = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     letters && begins && name.len() <= LONGEST_NAME
+}
+
+/// The kernel completes the checksums of packets that come out of a tunnel; in transport mode none comes out.
+fn partial_checksums(written: Option<&Spanned<bool>>, mode: Mode) -> Checked<bool> {
+    match written {
+        Some(written) if *written.as_ref() && mode == Mode::Transport => {
+            Err(at(written, Problem::PartialInTransport))
+        }
+        written => Ok(written.is_some_and(|written| *written.as_ref())),
+    }
 }
 
 fn number_within(written: &Spanned<Number>, least: u32, most: u32) -> Option<u32> {

@@ -117,6 +117,8 @@ pub enum Problem {
     TfcInTransport,
     #[error("`{0}` is no DSCP: write \"copy\" or a number from 0 to 63")]
     Dscp(String),
+    #[error("partial_checksums = true needs tunnel mode: remove it")]
+    PartialInTransport,
     #[error("`{given}` is no MTU of a path: write a number from {least} to 65535")]
     PathMtu { given: String, least: u16 },
 }

@@ -35,6 +35,7 @@ pub(super) struct SaTable {
     pub(super) dscp: Option<Spanned<Number>>,
     pub(super) follow_remote: Option<Spanned<bool>>,
     pub(super) path_mtu: Option<Spanned<Number>>,
+    pub(super) partial_checksums: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) allow_legacy: bool,
     #[serde(default)]

@@ -50,6 +50,7 @@ fn a_short_table_gets_the_defaults() {
     assert_eq!((sa.inbound.esn, sa.inbound.replay_window, sa.path_mtu), (false, 4096, 1500));
     assert_eq!(sa.outer.dscp, DscpPolicy::Copy);
     assert_eq!((sa.path.local, sa.follow_remote, sa.outbound.tfc_multiple), (None, false, 0));
+    assert!(!sa.partial_checksums);
     assert_eq!(sa.outbound.lifetime, twinmesh_dataplane::esp::Lifetime::default());
 }
 
@@ -63,12 +64,13 @@ fn every_setting_reaches_the_sa() {
         dscp = 46
         follow_remote = true
         path_mtu = 1400
+        partial_checksums = true
         lifetime.soft = { bytes = "9 GiB", packets = "3M", time = "55m" }
         lifetime.hard = { bytes = "10 GiB", packets = 4_000_000, time = 3600 }
         local_ts"#,
     );
     let sa = one(&text).config;
-    assert!(sa.inbound.esn && sa.outbound.esn && sa.follow_remote);
+    assert!(sa.inbound.esn && sa.outbound.esn && sa.follow_remote && sa.partial_checksums);
     assert_eq!((sa.inbound.replay_window, sa.path_mtu), (1024, 1400));
     assert_eq!(sa.outer.dscp, DscpPolicy::Fixed(46));
     // 1400 less IPv4, UDP, ESP header, IV, padding, trailer, ICV.
@@ -99,6 +101,11 @@ fn transport_mode_protects_the_two_addresses_unless_told_less() {
     refused(&all, 8, "can only be 192.0.2.1 itself");
     refused(&bare.replace("192.0.2.1", "2001:db8::1"), 5, "another IP version");
     refused(&bare.replace("        local = \"192.0.2.1\"\n", ""), 4, "needs local");
+    refused(
+        &bare.replace("suite", "partial_checksums = true\nsuite"),
+        6,
+        "partial_checksums = true needs tunnel",
+    );
     refused(&changed("suite", "local = \"192.0.2.1\"\nsuite"), 5, "belongs to transport mode");
 }
 

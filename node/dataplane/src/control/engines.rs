@@ -59,6 +59,10 @@ impl Control {
                 self.act_on_finding((slot, engine), relays, finding, now);
             }
         }
+        if slot.engines.sums.is_due(now) {
+            let engine = slot.engines.present.get();
+            self.port.ask(slot, relays, Question { engine, attempt: 0, token: OWN_TOKEN }, now);
+        }
     }
 
     fn act_on_finding(
@@ -93,25 +97,31 @@ impl Port {
         let Question { engine, attempt, token } = question;
         let Some(ends) = slot.engines.probe_addresses() else { return false };
         let mut packet = [0; probe::MAX_LEN];
-        let probe = Probe { kind: Kind::Request, engine, attempt, token };
-        let Some(packet) = probe.write(ends, &mut packet) else { return false };
+        let request = |partial_sums| Probe { kind: Kind::Request, engine, attempt, partial_sums, token };
         match engine {
             Engine::WireGuard => {
                 let mut asked = false;
-                self.act_on(slot, relays, |peer, out| match peer.seal(packet, out, now) {
-                    Sealed::Send(transmit) => {
-                        asked = true;
-                        Some(transmit)
+                self.act_on(slot, relays, |peer, out| {
+                    // What waits for a session is sealed in one that nobody knows yet.
+                    let partial_sums = peer.has_session() && slot.engines.sums.asks();
+                    let packet = request(partial_sums).write(ends, &mut packet)?;
+                    match peer.seal(packet, out, now) {
+                        Sealed::Send(transmit) => {
+                            asked = true;
+                            Some(transmit)
+                        }
+                        Sealed::Waiting(transmit) => {
+                            asked = true;
+                            transmit
+                        }
+                        Sealed::Dropped(_) => None,
                     }
-                    Sealed::Waiting(transmit) => {
-                        asked = true;
-                        transmit
-                    }
-                    Sealed::Dropped(_) => None,
                 });
                 asked
             }
             Engine::Esp => {
+                let packet = request(slot.engines.sums.asks()).write(ends, &mut packet);
+                let Some(packet) = packet else { return false };
                 let tunnel = slot.engines.tunnel();
                 let mut out = [0; probe::MAX_LEN + ESP_OVERHEAD];
                 let sealed = tunnel.as_ref().and_then(|tunnel| {

@@ -1,11 +1,12 @@
 //! What the TUN device gives at once: a packet, or a super-packet that is cut into its segments.
 
-use twinmesh_packet::{IpPacket, Offload, Sums, SuperPacket};
+use twinmesh_packet::{IpPacket, Offload, Sums, SuperPacket, is_syn};
 
 use super::{Pass, Way, seal};
 use crate::counters::DropReason;
 use crate::engine::Engine;
 use crate::esp_outbound;
+use crate::partial_sums::{SENDS, sums};
 use crate::tun::Read;
 
 impl<'t> Pass<'t, '_> {
@@ -21,7 +22,8 @@ impl<'t> Pass<'t, '_> {
             return self.send(packet, &way);
         }
         self.sends.reserve(whole.count(), self.ports);
-        if whole.count() > 1 && self.send_together(&whole, &way, segment) {
+        // The size that a connection is told of as it opens may have to be clamped.
+        if !is_syn(&packet) && self.send_together(&whole, &way, segment) {
             return;
         }
         for index in 0..whole.count() {
@@ -34,25 +36,28 @@ impl<'t> Pass<'t, '_> {
         }
     }
 
-    /// Sends all segments with what is looked up once; false, and nothing was sent, where each needs a look of its own.
+    /// Sends what a super-packet stands for with what is looked up once; false, and nothing was sent, where each needs a look of its own.
     fn send_together(&mut self, whole: &SuperPacket<'_>, way: &Way<'t>, segment: &mut [u8]) -> bool {
         let Self { news, sends, held, ports, now, .. } = self;
         let length = whole.packet_len(0);
         let slot = match *way {
-            Way::Esp(tunnel) => return esp_outbound::seal_segments(tunnel, whole, sends, *ports, *now),
+            Way::Esp(tunnel) => {
+                let sums = sums(tunnel.sums.sends());
+                return esp_outbound::seal_segments(tunnel, whole, sums, sends, *ports, *now);
+            }
             Way::Peer(slot) => slot,
         };
         let engine = slot.engines.present.get();
         let sent = match engine {
-            Engine::Esp => slot
-                .engines
-                .tunnel()
-                .as_deref()
-                .is_some_and(|tunnel| esp_outbound::seal_segments(tunnel, whole, sends, *ports, *now)),
+            Engine::Esp => slot.engines.tunnel().as_deref().is_some_and(|tunnel| {
+                let sums = slot.engines.sums.outgoing(tunnel.sums.sends());
+                esp_outbound::seal_segments(tunnel, whole, sums, sends, *ports, *now)
+            }),
             Engine::WireGuard if length <= usize::from(slot.wireguard_mtu()) => {
                 let Some(peer) = held.take(slot) else { return false };
+                let sums = slot.engines.sums.outgoing(peer.noted() & SENDS != 0);
                 for index in 0..whole.count() {
-                    let length = whole.write(index, segment, Sums::Full);
+                    let length = whole.write(index, segment, sums);
                     match length.and_then(|length| segment.get(..length)) {
                         Some(piece) => seal((slot, peer), piece, sends, *ports, *now),
                         None => ports.counters.dropped(DropReason::Malformed),

@@ -1,5 +1,6 @@
 //! Two network namespaces joined by a veth pair, with a data plane in each.
 
+pub mod sums;
 pub mod transfer;
 pub mod twins;
 
@@ -120,6 +121,7 @@ impl Node {
             keepalive: None,
             wireguard: true,
             probe: None,
+            partial_checksums: false,
         }
     }
 

@@ -15,6 +15,7 @@ pub fn known(own: u8, other: &Node) -> PeerConfig {
             own: format!("100.64.0.{own}").parse().unwrap(),
             peer: format!("100.64.0.{number}").parse().unwrap(),
         }),
+        partial_checksums: true,
         ..other.as_peer(&[&format!("192.0.2.{number}:4500")])
     }
 }
@@ -59,6 +60,7 @@ pub fn tunnel(own: u8, peer: PublicKey, round: u8) -> EspConfig {
         peer: Some(peer),
         outer: OuterPolicy::default(),
         path_mtu: 1500,
+        partial_checksums: false,
     }
 }
 
@@ -67,7 +69,8 @@ pub fn agents() -> (Node, Node) {
     agents_with([Offload::ALL; 2])
 }
 
-fn agents_with(offload: [Offload; 2]) -> (Node, Node) {
+/// As [`agents`], with what the kernel may do for each.
+pub fn agents_with(offload: [Offload; 2]) -> (Node, Node) {
     let (a, b) = pair_with(offload);
     a.dataplane.set_peer(known(1, &b)).unwrap();
     b.dataplane.set_peer(known(2, &a)).unwrap();

@@ -75,6 +75,8 @@ JSON (--json): an array of tunnels; fields may be added, none is ever renamed:
   remote_ts      and of the peer's
   routes         prefixes routed into the TUN device for it
   mtu            longest inner packet in bytes
+  partial_checksums
+                 true: those of TCP and UDP are left to the receiving kernel
   age_s          seconds since it was added
   ike            of a child of a site: { local_id, remote_id, rekey_in_s (null while it is done, or if only the peer
                  does it), expires_in_s }; else null
@@ -116,6 +118,9 @@ Settings of a table [[sa]]; unknown ones are refused:
   lifetime       soft = { … }, hard = { … } of bytes (\"9 GiB\"), packets (\"3G\"), time (\"55m\"); default none
   follow_remote  true: send to where the newest authentic packet came from; for a peer behind a NAT; default false
   path_mtu       of the path to the peer, in bytes; default 1500
+  partial_checksums
+                 tunnel mode: true at both ends, where both are nodes of twinmesh of this version or a later one, leaves
+                 the checksums of TCP and UDP to the receiving kernel, since the SA protects them; default false
   tfc            tunnel mode: packets are padded to a multiple of so many bytes, so that sizes tell less
   dscp           \"copy\" from the inner packet (default), or 0 to 63
   allow_legacy   true to take 3DES, HMAC-SHA1-96 or HMAC-MD5-96

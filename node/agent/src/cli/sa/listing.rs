@@ -55,12 +55,13 @@ fn heading(pair: &SaPair) -> String {
         SaEncapsulation::Raw => format!("IP protocol 50 {local}{}", pair.remote.ip()),
     };
     let follows = if pair.follow_remote { " (follows)" } else { "" };
+    let partial = if pair.partial_checksums { ", partial checksums" } else { "" };
     let keyed = match pair.origin {
         SaOrigin::Manual => "keyed by hand",
         SaOrigin::Ike => "keyed by IKE",
     };
     format!(
-        "{}: {state} for {}, {mode} mode, {}{class}{esn}, {outside}{follows}, MTU {}, {keyed}",
+        "{}: {state} for {}, {mode} mode, {}{class}{esn}, {outside}{follows}, MTU {}{partial}, {keyed}",
         pair.name,
         age(pair.age_s),
         pair.suite,

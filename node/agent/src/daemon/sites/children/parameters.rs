@@ -64,6 +64,7 @@ pub(super) fn esp_config(
         peer: None,
         outer: OuterPolicy::default(),
         path_mtu: child.path_mtu,
+        partial_checksums: false,
     })
 }
 
