@@ -74,6 +74,8 @@ fn download(mesh: &Mesh, from: &str, to: &str, megabytes: u32) -> Result<()> {
     let fetch = format!("curl -sSf --max-time 60 http://{}/file | sha256sum", bracketed(address));
     let got = mesh.run(from, &["sh", "-c", &fetch])?;
     ensure!(got == hash, "{from} ← {to}: {got} is not {hash}");
+    let agreed = mesh.peer(to, from)?["partial_checksums"].clone();
+    ensure!(agreed["sent"] == true, "{to} → {from}: checksums are not partial: {agreed}");
     Ok(())
 }
 

@@ -1,8 +1,11 @@
 //! Ordinary programs between all pairs of the mesh: what a user sees, and what the wire sees.
 
-use anyhow::{Context as _, ensure};
-use twinmesh_e2e::{NODES, Server, bracketed, on_mesh, pairs};
+use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
+use twinmesh_e2e::{NODES, Server, bracketed, on_mesh, pairs, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes of the file that is copied between nodes.
 const FILE_SIZE: u64 = 100 * 1024 * 1024;
 
@@ -102,6 +105,34 @@ fn tcp_streams_run_both_ways_at_once() {
             let report = mesh.json("gamma", &client)?;
             let received = report["end"]["sum_received"]["bytes"].as_u64().unwrap_or_default();
             ensure!(received > 1_000_000, "{extra:?}: only {received} bytes");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn checksums_stay_partial_between_nodes_by_either_engine_and_all_are_right() {
+    on_mesh("sums", |mesh| {
+        let address = mesh.overlay_addresses("beta")?[0];
+        for protocol in ["wireguard", "esp"] {
+            let policy =
+                ["twinmesh-coordinator", "policy", "set", "--pair", "alpha,beta", "--protocol", protocol];
+            mesh.run("hub", &policy)?;
+            for (here, there) in [("alpha", "beta"), ("beta", "alpha")] {
+                wait_for(&format!("{here} to send by {protocol}"), PATIENCE, || {
+                    (mesh.peer(here, there).ok()?["protocol"] == protocol).then_some(())
+                })?;
+            }
+            let _server = Server::iperf(mesh, "beta", address)?;
+            mesh.run("alpha", &["iperf3", "-c", &address.to_string(), "-t", "2", "--bidir"])?;
+            for (here, there) in [("alpha", "beta"), ("beta", "alpha")] {
+                let agreed = mesh.peer(here, there)?["partial_checksums"].clone();
+                ensure!(agreed["sent"] == true && agreed["taken"] == true, "{protocol}, {here}: {agreed}");
+                let counted = mesh.run(here, &["nstat", "-asz", "TcpInCsumErrors"])?;
+                let wrong =
+                    counted.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+                ensure!(wrong.sum::<u64>() == 0, "{protocol}, {here}: {counted}");
+            }
         }
         Ok(())
     });

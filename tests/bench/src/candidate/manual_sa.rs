@@ -27,12 +27,12 @@ pub(crate) struct ManualSa {
 }
 
 impl ManualSa {
-    /// One end's table.
+    /// One end's table. Nodes agree on partial checksums where their IKE made the keys; here both are told.
     pub(crate) fn table(&self, me: usize) -> String {
         let peer = 1 - me;
         format!(
             "[[sa]]\nname = \"tunnel-{}\"\nmode = \"tunnel\"\nsuite = \"{}\"\nremote = \"{}:4500\"\n\
-             allow_null = true\nlocal_ts = [\"{}\"]\nremote_ts = [\"{}\"]\n\
+             allow_null = true\npartial_checksums = true\nlocal_ts = [\"{}\"]\nremote_ts = [\"{}\"]\n\
              inbound = {{ spi = \"{:08x}\", key = \"{}\" }}\noutbound = {{ spi = \"{:08x}\", key = \"{}\" }}\n",
             self.number,
             self.suite.name,
