@@ -101,7 +101,7 @@ impl Control {
         let speaks = {
             let mut peer = slot.peer.lock();
             match peer.as_mut() {
-                Some(peer) if config.wireguard => peer.update(&self.shared.device, settings, now),
+                Some(peer) if config.wireguard => peer.update(settings, now),
                 None if config.wireguard => {
                     *peer = Some(Peer::new(&self.shared.device, slot.key, slot.index, settings, now));
                 }

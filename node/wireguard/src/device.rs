@@ -22,12 +22,17 @@ pub const MAX_REPLY_LEN: usize = 64;
 
 /// The local end of all tunnels.
 pub struct Device {
-    private: StaticSecret,
+    identity: Arc<Identity>,
     public: x25519_dalek::PublicKey,
     guard: RateLimiter,
+}
+
+/// What each tunnel is made of.
+pub(crate) struct Identity {
+    pub(crate) private: StaticSecret,
     /// A tunnel checks each datagram once more by its own limiter. This one never limits: a handshake
     /// that passed the guard would be counted twice otherwise.
-    passed: Arc<RateLimiter>,
+    pub(crate) passed: Arc<RateLimiter>,
 }
 
 /// Who is to see a datagram.
@@ -53,8 +58,7 @@ impl Device {
         let public = x25519_dalek::PublicKey::from(&private);
         Self {
             guard: RateLimiter::new(&public, limit),
-            passed: Arc::new(RateLimiter::new(&public, u64::MAX)),
-            private,
+            identity: Arc::new(Identity { private, passed: Arc::new(RateLimiter::new(&public, u64::MAX)) }),
             public,
         }
     }
@@ -72,11 +76,12 @@ impl Device {
         reply: &'r mut [u8; MAX_REPLY_LEN],
     ) -> Admission<'r> {
         match self.guard.verify_packet(Some(from), datagram, reply) {
-            Ok(Packet::HandshakeInit(init)) => match parse_handshake_anon(&self.private, &self.public, &init)
-            {
-                Ok(half) => Admission::Initiation(PublicKey(half.peer_static_public)),
-                Err(error) => Admission::Drop(error.into()),
-            },
+            Ok(Packet::HandshakeInit(init)) => {
+                match parse_handshake_anon(&self.identity.private, &self.public, &init) {
+                    Ok(half) => Admission::Initiation(PublicKey(half.peer_static_public)),
+                    Err(error) => Admission::Drop(error.into()),
+                }
+            }
             Ok(Packet::HandshakeResponse(response)) => {
                 Admission::Index(PeerIndex::of_receiver(response.receiver_idx))
             }
@@ -98,11 +103,7 @@ impl Device {
         self.guard.reset_count();
     }
 
-    pub(crate) const fn private(&self) -> &StaticSecret {
-        &self.private
-    }
-
-    pub(crate) fn passed(&self) -> Arc<RateLimiter> {
-        Arc::clone(&self.passed)
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
     }
 }

@@ -30,6 +30,7 @@ mod output;
 mod paths;
 mod peer;
 mod reason;
+mod tunnel;
 
 pub use device::{Admission, Device, MAX_REPLY_LEN};
 pub use index::{IndexAllocator, IndexError, PeerIndex};

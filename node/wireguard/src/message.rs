@@ -1,5 +1,16 @@
 //! The fields of WireGuard's messages that `boringtun` does not show.
 
+/// Bytes of a handshake initiation (whitepaper §5.4.2).
+pub(crate) const INITIATION_LEN: usize = 148;
+
+/// The datagram, if it has the form of a handshake initiation.
+pub(crate) fn initiation(datagram: &[u8]) -> Option<&[u8; INITIATION_LEN]> {
+    datagram
+        .try_into()
+        .ok()
+        .filter(|initiation: &&[u8; INITIATION_LEN]| initiation.starts_with(&[1, 0, 0, 0]))
+}
+
 /// Receiver index and counter of a data message (whitepaper §5.4.6).
 pub(crate) fn data_header(datagram: &[u8]) -> Option<(u32, u64)> {
     let ([4, 0, 0, 0, r0, r1, r2, r3, counter @ ..], _) = datagram.split_first_chunk::<16>()? else {

@@ -105,6 +105,11 @@ impl Paths {
         self.suspicion = Some(Suspicion { since: now, unanswered: None });
     }
 
+    /// Whether [`Self::is_lost`] has something to watch.
+    pub(crate) const fn is_suspect(&self) -> bool {
+        self.suspicion.is_some()
+    }
+
     pub(crate) fn sent_data(&mut self, now: Instant) {
         if let Some(suspicion) = &mut self.suspicion {
             suspicion.unanswered.get_or_insert(now);

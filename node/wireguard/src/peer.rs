@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use boringtun::noise::TunnResult;
 use boringtun::noise::errors::WireGuardError;
-use boringtun::noise::{Tunn, TunnResult};
 
 use crate::device::Device;
 use crate::index::PeerIndex;
 use crate::key::{PresharedKey, PublicKey};
-use crate::message::{data_header, is_older_session, receiver_of_response};
+use crate::message::{data_header, initiation, is_older_session, receiver_of_response};
 use crate::notes::Notes;
 use crate::output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
 use crate::paths::{EndpointPolicy, Paths};
 use crate::reason::DropReason;
+use crate::tunnel::{REJECT_AFTER_TIME, Tunnel};
 
 /// Bytes that sealing adds to an inner packet.
 pub const OVERHEAD: usize = 32;
@@ -27,8 +28,6 @@ const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 const SEARCH_TIME: Duration = Duration::from_secs(10);
 /// An initiation unanswered for this long goes to every candidate (REKEY_TIMEOUT of the whitepaper §6.1).
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Age at which a session is refused (REJECT_AFTER_TIME).
-const REJECT_AFTER_TIME: Duration = Duration::from_mins(3);
 /// Age at which its initiator renews it (REKEY_AFTER_TIME).
 const REKEY_AFTER_TIME: Duration = Duration::from_mins(2);
 /// Packets that wait for a handshake at most; `boringtun` would drop more without a word.
@@ -66,10 +65,7 @@ struct Attempt {
 
 /// A peer. Methods that take `out` need [`MIN_BUFFER_LEN`] bytes or more, see there.
 pub struct Peer {
-    public_key: PublicKey,
-    index: PeerIndex,
-    tunnel: Tunn,
-    preshared_key: Option<PresharedKey>,
+    tunnel: Tunnel,
     keepalive: Option<Duration>,
     paths: Paths,
     attempt: Option<Attempt>,
@@ -101,10 +97,7 @@ impl Peer {
         paths.set_policy(settings.endpoint);
         paths.set_candidates(&settings.candidates, now);
         Self {
-            public_key,
-            index,
-            tunnel: tunnel(device, public_key, settings.preshared_key.as_ref(), index),
-            preshared_key: settings.preshared_key,
+            tunnel: Tunnel::new(device.identity(), public_key, index, settings.preshared_key),
             keepalive: settings.keepalive,
             paths,
             attempt: None,
@@ -124,18 +117,12 @@ impl Peer {
 
     /// Takes new settings. A live session survives all but a change of the preshared key, which calls for
     /// a new handshake.
-    pub fn update(&mut self, device: &Device, settings: PeerSettings, now: Instant) {
+    pub fn update(&mut self, settings: PeerSettings, now: Instant) {
         self.keepalive = settings.keepalive;
         self.paths.set_policy(settings.endpoint);
-        if self.preshared_key != settings.preshared_key {
-            self.preshared_key = settings.preshared_key;
-            self.tunnel = tunnel(device, self.public_key, self.preshared_key.as_ref(), self.index);
-            self.rekey_due = self.session.take().is_some();
-            self.notes.end();
-            self.attempt = None;
-            self.exhausted = false;
-            self.waiting = 0;
-            self.paths.forget_order();
+        if self.tunnel.set_preshared_key(settings.preshared_key) {
+            self.rekey_due = self.session.is_some();
+            self.tunnel_ended();
         }
         if self.paths.set_candidates(&settings.candidates, now)
             && let Some(attempt) = &mut self.attempt
@@ -169,7 +156,7 @@ impl Peer {
         if !has_session && self.waiting >= MAX_WAITING {
             return Sealed::Dropped(DropReason::QueueFull);
         }
-        match self.tunnel.encapsulate(packet, out) {
+        match self.tunnel.wake(now).encapsulate(packet, out) {
             TunnResult::WriteToNetwork(datagram) if has_session => {
                 self.note_counter(datagram);
                 self.sent.count(packet.len());
@@ -201,13 +188,24 @@ impl Peer {
         if data.is_some_and(|(_, counter)| counter >= self.limits.reject_after) {
             return (Opened::Dropped(DropReason::CounterExhausted), None);
         }
-        match self.tunnel.decapsulate(Some(from.ip()), datagram, out) {
+        let was_awake = self.tunnel.is_awake();
+        let result = if initiation(datagram).is_some() {
+            self.tunnel.wake(now).decapsulate(Some(from.ip()), datagram, out)
+        } else if let Some(tunnel) = self.tunnel.awake() {
+            tunnel.decapsulate(Some(from.ip()), datagram, out)
+        } else if data.is_some() {
+            TunnResult::Err(WireGuardError::NoCurrentSession)
+        } else {
+            TunnResult::Err(WireGuardError::UnexpectedPacket)
+        };
+        match result {
             TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
                 self.received.count(packet.len());
                 (Opened::Packet(packet), self.heard(from, data, now))
             }
             // The answer to an initiation is a response, the one to a response is a first keepalive.
             TunnResult::WriteToNetwork(answer) => {
+                self.tunnel.accepted(datagram, now);
                 let change = match receiver_of_response(datagram) {
                     Some(receiver) => self.confirmed(receiver, from, None, now),
                     None => self.heard(from, None, now),
@@ -218,7 +216,13 @@ impl Peer {
             TunnResult::Done if data.is_some() => (Opened::Nothing, self.heard(from, data, now)),
             // A cookie proves nothing about where it comes from.
             TunnResult::Done => (Opened::Nothing, None),
-            TunnResult::Err(error) => (Opened::Dropped(error.into()), None),
+            TunnResult::Err(error) => {
+                if !was_awake {
+                    // Nobody but the peer keeps it awake.
+                    self.tunnel.sleep();
+                }
+                (Opened::Dropped(error.into()), None)
+            }
         }
     }
 
@@ -227,7 +231,9 @@ impl Peer {
         if self.waiting == 0 || !self.has_session() {
             return None;
         }
-        if let TunnResult::WriteToNetwork(datagram) = self.tunnel.decapsulate(None, &[], out) {
+        if let Some(TunnResult::WriteToNetwork(datagram)) =
+            self.tunnel.awake().map(|tunnel| tunnel.decapsulate(None, &[], out))
+        {
             self.waiting -= 1;
             self.note_counter(datagram);
             self.sent.count(datagram.len().saturating_sub(OVERHEAD));
@@ -242,19 +248,11 @@ impl Peer {
 
     /// Runs the timers; call it some times a second.
     pub fn tick<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
-        let written = match self.tunnel.update_timers(out) {
-            TunnResult::WriteToNetwork(datagram) => Some(datagram.len()),
-            TunnResult::Err(WireGuardError::ConnectionExpired) => {
-                self.session = None;
-                self.attempt = None;
-                self.waiting = 0;
-                None
-            }
-            TunnResult::Err(_)
-            | TunnResult::Done
-            | TunnResult::WriteToTunnelV4(..)
-            | TunnResult::WriteToTunnelV6(..) => None,
-        };
+        let written = self.run_protocol_timers(out);
+        if self.attempt.is_none() && self.waiting == 0 && self.tunnel.is_spent(now) {
+            self.tunnel.sleep();
+            self.tunnel_ended();
+        }
         if self.paths.is_empty() {
             return None;
         }
@@ -304,11 +302,11 @@ impl Peer {
     }
 
     pub const fn public_key(&self) -> PublicKey {
-        self.public_key
+        self.tunnel.peer()
     }
 
     pub const fn index(&self) -> PeerIndex {
-        self.index
+        self.tunnel.index()
     }
 
     /// All addresses that [`Destination::Candidates`] stands for.
@@ -359,7 +357,18 @@ impl Peer {
 
     /// Packets need not wait for a handshake.
     pub fn has_session(&self) -> bool {
-        self.tunnel.time_since_last_handshake().is_some()
+        self.tunnel.has_session()
+    }
+
+    /// Whether a tunnel is kept for it: some 10 KB.
+    pub const fn is_awake(&self) -> bool {
+        self.tunnel.is_awake()
+    }
+
+    /// Whether [`Self::tick`] has nothing to do until something is sent, heard or changed.
+    pub fn is_at_rest(&self) -> bool {
+        let wants_session = self.keepalive.is_some() && !self.paths.is_empty();
+        !self.tunnel.is_awake() && !self.rekey_due && !wants_session && !self.paths.is_suspect()
     }
 
     pub fn state(&self, now: Instant) -> PeerState {
@@ -370,6 +379,33 @@ impl Peer {
         } else {
             PeerState::Idle
         }
+    }
+
+    /// What `boringtun` has to send of itself; how long it is.
+    fn run_protocol_timers(&mut self, out: &mut [u8]) -> Option<usize> {
+        match self.tunnel.awake()?.update_timers(out) {
+            TunnResult::WriteToNetwork(datagram) => Some(datagram.len()),
+            TunnResult::Err(WireGuardError::ConnectionExpired) => {
+                self.session = None;
+                self.attempt = None;
+                self.waiting = 0;
+                None
+            }
+            TunnResult::Err(_)
+            | TunnResult::Done
+            | TunnResult::WriteToTunnelV4(..)
+            | TunnResult::WriteToTunnelV6(..) => None,
+        }
+    }
+
+    /// The next one begins anew, and its indices and counters with it.
+    fn tunnel_ended(&mut self) {
+        self.session = None;
+        self.notes.end();
+        self.attempt = None;
+        self.exhausted = false;
+        self.waiting = 0;
+        self.paths.forget_order();
     }
 
     fn is_up(&self, now: Instant) -> bool {
@@ -423,9 +459,8 @@ impl Peer {
     }
 
     fn initiate<'b>(&mut self, out: &'b mut [u8], everywhere: bool, now: Instant) -> Option<Transmit<'b>> {
-        let TunnResult::WriteToNetwork(datagram) = self.tunnel.format_handshake_initiation(out, true) else {
-            return None;
-        };
+        let written = self.tunnel.wake(now).format_handshake_initiation(out, true);
+        let TunnResult::WriteToNetwork(datagram) = written else { return None };
         let transmit = self.initiation(datagram, now);
         if let Some(attempt) = &mut self.attempt {
             attempt.everywhere |= everywhere;
@@ -436,6 +471,7 @@ impl Peer {
     /// Notes an initiation that was just made, and says where it goes: without a session the last endpoint
     /// is only a guess.
     fn initiation<'b>(&mut self, datagram: &'b [u8], now: Instant) -> Transmit<'b> {
+        self.tunnel.handshake_passed(now);
         let is_lost = !self.has_session();
         let attempt = self.attempt.get_or_insert(Attempt { since: now, last_sent: now, everywhere: false });
         attempt.last_sent = now;
@@ -464,7 +500,9 @@ impl Peer {
         if self.exhausted || !self.has_session() {
             return None;
         }
-        let TunnResult::WriteToNetwork(datagram) = self.tunnel.encapsulate(&[], out) else { return None };
+        let TunnResult::WriteToNetwork(datagram) = self.tunnel.awake()?.encapsulate(&[], out) else {
+            return None;
+        };
         self.note_counter(datagram);
         self.last_sent = now;
         Some(Transmit { to: self.destination(), datagram })
@@ -480,18 +518,6 @@ impl Peer {
             }
         }
     }
-}
-
-fn tunnel(device: &Device, peer: PublicKey, preshared_key: Option<&PresharedKey>, index: PeerIndex) -> Tunn {
-    Tunn::new(
-        device.private().clone(),
-        peer.0.into(),
-        preshared_key.map(|key| *key.as_bytes()),
-        // Ours, since it may change while the tunnel lives.
-        None,
-        index.get(),
-        Some(device.passed()),
-    )
 }
 
 #[cfg(test)]

@@ -210,14 +210,14 @@ fn keys_that_differ_give_no_session() {
 fn an_update_keeps_the_session_and_a_new_preshared_key_renews_it() {
     let mut world = World::up();
     let mut settings = PeerSettings { candidates: vec![address(40)], ..PeerSettings::default() };
-    world.a.peer.update(&world.a.device, settings.clone(), world.now);
+    world.a.peer.update(settings.clone(), world.now);
     world.a.seal(&packet(1), world.now);
     assert_eq!(world.deliver().1, [packet(1)]);
 
     settings.preshared_key = Some(PresharedKey::from_bytes([7; 32]));
     world.pass(Duration::from_millis(1));
     for node in [&mut world.a, &mut world.b] {
-        node.peer.update(&node.device, settings.clone(), world.now);
+        node.peer.update(settings.clone(), world.now);
         node.changes.clear();
     }
     world.a.tick(world.now);
