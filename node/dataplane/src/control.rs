@@ -4,22 +4,22 @@
 mod engines;
 mod path_mtu;
 mod paths;
+mod timers;
 
 pub(crate) use self::engines::OWN_TOKEN;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use twinmesh_wireguard::{
-    Destination, IndexAllocator, IndexError, MIN_BUFFER_LEN, Peer, PeerSettings, PublicKey, Transmit,
+    Destination, IndexAllocator, IndexError, MIN_BUFFER_LEN, Peer, PeerIndex, PeerSettings, PublicKey,
+    Transmit,
 };
 
 use crate::config::PeerConfig;
@@ -35,13 +35,8 @@ use crate::sys::Message;
 use crate::table::Table;
 use crate::turn::{HEADROOM, TAILROOM};
 use crate::udp::UdpPort;
+use crate::watch::Watchlist;
 use crate::worker::Shared;
-
-/// Fine enough to find a lost peer within 2 s; a tick costs some 0.1 µs for each peer.
-pub(crate) const TICK: Duration = Duration::from_millis(100);
-
-/// How soon a narrower path is seen: some system calls for each ESP tunnel, and for each peer that was sent to.
-const PATHS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Peers as the agent set them, and the means to publish them.
 pub(crate) struct Control {
@@ -50,6 +45,9 @@ pub(crate) struct Control {
     /// What the kernel knows of ways.
     routes: RouteMtus,
     peers: Mutex<Peers>,
+    watchlist: Arc<Watchlist>,
+    /// Peers that inner packets went to or came from since the agent last asked.
+    used: Mutex<HashSet<PeerIndex>>,
 }
 
 /// The socket as used from outside the workers.
@@ -68,7 +66,14 @@ impl Control {
     pub(crate) fn new(shared: Arc<Shared>, udp: UdpPort, routes: RouteMtus, counters: Arc<Counters>) -> Self {
         let peers =
             Peers { table: Table::default(), allowed: HashMap::new(), indices: IndexAllocator::default() };
-        Self { shared, port: Port { udp, counters }, routes, peers: Mutex::new(peers) }
+        Self {
+            shared,
+            port: Port { udp, counters },
+            routes,
+            peers: Mutex::new(peers),
+            watchlist: Arc::default(),
+            used: Mutex::default(),
+        }
     }
 
     pub(crate) fn set_peer(&self, config: PeerConfig) -> Result<(), PeerError> {
@@ -92,7 +97,8 @@ impl Control {
             let index = peers.indices.allocate(now).map_err(|error| {
                 if error == IndexError::Random { PeerError::Random } else { PeerError::IndicesExhausted }
             })?;
-            let slot = Arc::new(PeerSlot::new(config.public_key, index, config.endpoint, now));
+            let slot = PeerSlot::new((config.public_key, index), config.endpoint, &self.watchlist, now);
+            let slot = Arc::new(slot);
             peers.table.insert(Arc::clone(&slot));
             slot
         };
@@ -120,6 +126,9 @@ impl Control {
         drop(peers);
         self.measure(&slot, &self.shared.table.load().relays);
         self.port.act_on(&slot, &self.shared.table.load().relays, |peer, out| peer.tick(out, now));
+        if !slot.is_at_rest() {
+            slot.watch.call();
+        }
         Ok(())
     }
 
@@ -229,32 +238,6 @@ impl Control {
     pub(crate) fn send(&self, from: Option<IpAddr>, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         self.port.send(&self.shared.table.load().relays, from, to, datagram)
     }
-
-    /// Runs the timers until told to stop; unparked then.
-    pub(crate) fn run_timers(&self) {
-        let mut next = Instant::now() + TICK;
-        let mut next_paths = Instant::now();
-        while !self.shared.stop.load(Ordering::Acquire) {
-            let now = Instant::now();
-            if now < next {
-                thread::park_timeout(next - now);
-                continue;
-            }
-            next = now + TICK;
-            self.shared.device.tick();
-            let table = self.shared.table.load();
-            let again = now >= next_paths;
-            for slot in table.peers() {
-                self.port.act_on(slot, &table.relays, |peer, out| peer.tick(out, now));
-                self.look_at_engines(slot, &table.relays, now);
-                self.look_at_way(slot, &table.relays, again);
-            }
-            if again {
-                next_paths = now + PATHS_INTERVAL;
-                table.esp.tunnels().iter().for_each(|tunnel| self.measure_esp(tunnel, &table.relays, now));
-            }
-        }
-    }
 }
 
 impl Peers {
@@ -284,6 +267,7 @@ impl Port {
         let mut guard = slot.peer.lock();
         let Some(peer) = guard.as_mut() else { return };
         let Some(Transmit { to, datagram }) = act(peer, &mut out) else { return };
+        slot.watch.call();
         let send = |to| {
             if let Err(error) = self.send(relays, None, to, datagram) {
                 tracing::debug!(%to, %error, "a handshake or keepalive was not sent");

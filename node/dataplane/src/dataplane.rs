@@ -26,7 +26,7 @@ use crate::inbound::RelayedInbound;
 use crate::partial_sums::{SENDS, TAKES};
 use crate::path_mtu::RouteMtus;
 use crate::peer_slot::PeerSlot;
-use crate::status::{PartialChecksums, PeerState, PeerStatus, Status};
+use crate::status::{PartialChecksums, PeerState, PeerStatus, Status, Totals};
 use crate::table::Table;
 use crate::tun::Tun;
 use crate::udp::UdpPort;
@@ -244,6 +244,16 @@ impl Dataplane {
         peers.sort_unstable_by_key(|peer| peer.public_key);
         let offload = Offload { port: self.control.cuts_datagrams(), ..self.offload };
         Status { totals, offload, datagrams, drops, adjusted, calls, peers }
+    }
+
+    /// Inner packets and bytes, over all peers.
+    pub fn totals(&self) -> Totals {
+        Sums::of(&self.counters.iter().map(AsRef::as_ref)).totals
+    }
+
+    /// Peers that inner packets went to or came from since the last call, to a tenth of a second.
+    pub fn take_used(&self) -> Vec<PublicKey> {
+        self.control.take_used()
     }
 
     /// One peer alone; `None` where there is none with that key.

@@ -14,6 +14,7 @@ use crate::guard::GuardAction;
 use crate::liveness::{Liveness, MOST_PROBES, Marks};
 use crate::partial_sums::PartialSums;
 use crate::probe::{Kind, Probe, ProbeAddresses};
+use crate::watch::Watch;
 
 /// What a peer's place has of both, but for the session of WireGuard.
 pub(crate) struct Engines {
@@ -32,15 +33,15 @@ pub(crate) struct Engines {
 
 impl Engines {
     /// Of a peer that nothing is sent to yet.
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(watch: &Arc<Watch>, now: Instant) -> Self {
         Self {
             present: EngineCell::new(Engine::Hold),
             tunnel: ArcSwapOption::empty(),
             gate: Gate::new(GuardAction::Refuse, 0, now),
             probe: ArcSwapOption::empty(),
             sums: PartialSums::default(),
-            wireguard: Marks::default(),
-            esp: Marks::default(),
+            wireguard: Marks::new(Arc::clone(watch)),
+            esp: Marks::new(Arc::clone(watch)),
             liveness: Mutex::default(),
         }
     }
@@ -69,11 +70,23 @@ impl Engines {
     pub(crate) fn heard(&self, engine: Engine, packet: &IpPacket<'_>) -> Option<Probe> {
         let marks = self.marks(engine)?;
         marks.heard();
+        marks.used();
         let probe = Probe::parse(packet, self.probe_addresses()?).filter(|probe| probe.engine == engine)?;
         if probe.kind == Kind::Request && probe.attempt >= MOST_PROBES - 1 {
             marks.unheard();
         }
         Some(probe)
+    }
+
+    /// Whether inner packets went or came by either since this was last asked.
+    pub(crate) fn take_used(&self) -> bool {
+        let used = [&self.wireguard, &self.esp].map(Marks::take_used);
+        used.contains(&true)
+    }
+
+    /// Whether both carry nothing, and nobody waits for an answer.
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.both(|_, marks, liveness| marks.are_blank() && liveness.is_quiet()) == [true, true]
     }
 
     pub(crate) fn probe_addresses(&self) -> Option<ProbeAddresses> {

@@ -21,6 +21,8 @@ struct Way {
     path_mtu: PathMtu,
     /// Of inner packets, by a relay.
     relayed_mtu: u16,
+    /// Packets that had been sent when it was last asked for.
+    sent: Option<u64>,
 }
 
 /// A pair of SAs as the workers use it.
@@ -74,6 +76,7 @@ impl EspTunnel {
                 hop: Hop::Direct(config.path.remote),
                 path_mtu: PathMtu::new(config.path_mtu, config.path.remote.ip()),
                 relayed_mtu: RELAYED_MTU,
+                sent: None,
             }),
             mtu: AtomicU16::new(0),
         };
@@ -111,7 +114,7 @@ impl EspTunnel {
         // Of the hop to a relay the kernel will tell.
         let initial = if hop.is_relayed() { u16::MAX } else { mtu };
         let next = hop.next().unwrap_or(remote);
-        *way = Way { hop, path_mtu: PathMtu::new(initial, next.ip()), relayed_mtu: mtu };
+        *way = Way { hop, path_mtu: PathMtu::new(initial, next.ip()), relayed_mtu: mtu, sent: None };
         drop(way);
         let path = self.path();
         // Another network, another address of this node.
@@ -122,6 +125,14 @@ impl EspTunnel {
     /// The longest inner packet that the path carries whole.
     pub(crate) fn mtu(&self) -> u16 {
         self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Whether its MTU is to be asked for again: where packets go by another hop now, or some have gone.
+    pub(crate) fn is_another_way(&self, hop: Hop) -> bool {
+        let mut way = self.way.lock();
+        let sent = Some(self.outbound.sequence());
+        let before = std::mem::replace(&mut way.sent, sent);
+        way.hop != hop || before != sent
     }
 
     /// What is sent there goes by this hop; the kernel knows the MTU of the way to it, from the interface or from a

@@ -55,6 +55,7 @@ mod table;
 mod tun;
 mod turn;
 mod udp;
+mod watch;
 mod worker;
 
 pub use config::{Config, MAX_DEFAULT_WORKERS, Offload, PeerConfig, PeerPath};

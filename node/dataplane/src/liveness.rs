@@ -6,8 +6,11 @@
 //!     └──── heard ───────┴──────────────────┴────── heard: Answers ─────────────┘
 //! ```
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::watch::Watch;
 
 /// What is sent should be answered within so long: most traffic has an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,39 +22,74 @@ pub(crate) const MOST_PROBES: u8 = 3;
 const SILENT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What workers note of one engine of one peer; written once for each look of the timers.
-#[derive(Debug, Default)]
 pub(crate) struct Marks {
     sent: AtomicBool,
     heard: AtomicBool,
     /// The peer asked for the third time.
     unheard: AtomicBool,
+    /// An inner packet went or came.
+    used: AtomicBool,
+    watch: Arc<Watch>,
 }
 
 impl Marks {
-    /// An inner packet was sealed, or waits for a session.
-    pub(crate) fn sent(&self) {
-        set(&self.sent);
+    /// `watch` is called with the first note since the last look.
+    pub(crate) fn new(watch: Arc<Watch>) -> Self {
+        Self {
+            sent: AtomicBool::default(),
+            heard: AtomicBool::default(),
+            unheard: AtomicBool::default(),
+            used: AtomicBool::default(),
+            watch,
+        }
     }
 
-    /// An authentic packet came.
+    /// An inner packet was sealed, or waits for a session.
+    pub(crate) fn sent(&self) {
+        self.set(&self.sent);
+        self.set(&self.used);
+    }
+
+    /// An authentic packet came, be it empty.
     pub(crate) fn heard(&self) {
-        set(&self.heard);
+        self.set(&self.heard);
+    }
+
+    /// An inner packet came, or goes that the peer is to answer by itself.
+    pub(crate) fn used(&self) {
+        self.set(&self.used);
     }
 
     /// The peer has heard nothing of our answers.
     pub(crate) fn unheard(&self) {
-        set(&self.unheard);
+        self.set(&self.unheard);
+    }
+
+    /// Whether inner packets went or came since this was last asked.
+    pub(crate) fn take_used(&self) -> bool {
+        take(&self.used)
+    }
+
+    /// Whether nothing was noted.
+    pub(crate) fn are_blank(&self) -> bool {
+        [&self.sent, &self.heard, &self.unheard, &self.used].iter().all(|mark| !mark.load(Ordering::Relaxed))
+    }
+
+    /// Forgets what only [`Liveness::look`] asks for.
+    pub(crate) fn wipe(&self) {
+        self.take();
     }
 
     fn take(&self) -> Noted {
         Noted { sent: take(&self.sent), heard: take(&self.heard), unheard: take(&self.unheard) }
     }
-}
 
-/// Leaves the cache line alone where that changes nothing.
-fn set(mark: &AtomicBool) {
-    if !mark.load(Ordering::Relaxed) {
-        mark.store(true, Ordering::Relaxed);
+    /// Leaves the cache line alone where that changes nothing.
+    fn set(&self, mark: &AtomicBool) {
+        if !mark.load(Ordering::Relaxed) {
+            mark.store(true, Ordering::Relaxed);
+            self.watch.call();
+        }
     }
 }
 
@@ -105,6 +143,11 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
+    /// Whether [`Self::look`] has nothing to find until something is noted.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        matches!(self.state, State::Quiet)
+    }
+
     /// When it was last heard, to a tick.
     pub(crate) const fn last_heard(&self) -> Option<Instant> {
         self.heard
@@ -153,13 +196,19 @@ impl Liveness {
 
 #[cfg(test)]
 mod tests {
+    use twinmesh_wireguard::PeerIndex;
+
     use super::*;
 
     const TICK: Duration = Duration::from_millis(100);
 
+    fn marks() -> Marks {
+        Marks::new(Arc::new(Watch::new(PeerIndex::of_receiver(0x100), Arc::default())))
+    }
+
     /// Findings with the milliseconds after the start; `each` says for each tick what was sent and heard.
     fn findings(ticks: u32, each: impl Fn(u32) -> (bool, bool)) -> Vec<(u32, Finding)> {
-        let (marks, mut liveness, start) = (Marks::default(), Liveness::default(), Instant::now());
+        let (marks, mut liveness, start) = (marks(), Liveness::default(), Instant::now());
         let mut found = Vec::new();
         for tick in 0..ticks {
             let (sent, heard) = each(tick);
@@ -213,7 +262,7 @@ mod tests {
     #[test]
     fn one_way_traffic_costs_one_probe_a_second_and_idle_peers_none() {
         // Each probe is answered within the same tick.
-        let (marks, mut liveness, start) = (Marks::default(), Liveness::default(), Instant::now());
+        let (marks, mut liveness, start) = (marks(), Liveness::default(), Instant::now());
         let mut probes = 0;
         for tick in 0..100 {
             marks.sent();
@@ -229,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_complaint_of_the_peer_is_passed_on_once() {
-        let (marks, mut liveness, now) = (Marks::default(), Liveness::default(), Instant::now());
+        let (marks, mut liveness, now) = (marks(), Liveness::default(), Instant::now());
         marks.unheard();
         assert_eq!(liveness.look(&marks, now)[1], Some(Finding::Unheard));
         assert_eq!(liveness.look(&marks, now), [None, None]);

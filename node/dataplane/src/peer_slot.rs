@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::engines::Engines;
 use crate::event::Event;
 use crate::path_mtu::Hop;
+use crate::watch::{Watch, Watchlist};
 
 /// The agent hears at most so often that a peer was heard from elsewhere…
 const HEARD_INTERVAL: Duration = Duration::from_millis(200);
@@ -27,6 +28,7 @@ pub(crate) struct PeerSlot {
     /// None where the peer was removed, and where WireGuard is not spoken with it.
     pub(crate) peer: Mutex<Option<Peer>>,
     pub(crate) engines: Engines,
+    pub(crate) watch: Arc<Watch>,
     is_managed: AtomicBool,
     path: ArcSwapOption<PeerPath>,
     /// The longest inner packet that goes there whole by WireGuard.
@@ -51,12 +53,19 @@ struct Told {
 
 impl PeerSlot {
     /// Of a peer with which no engine is spoken yet.
-    pub(crate) fn new(key: PublicKey, index: PeerIndex, policy: EndpointPolicy, now: Instant) -> Self {
+    pub(crate) fn new(
+        (key, index): (PublicKey, PeerIndex),
+        policy: EndpointPolicy,
+        watchlist: &Arc<Watchlist>,
+        now: Instant,
+    ) -> Self {
+        let watch = Arc::new(Watch::new(index, Arc::clone(watchlist)));
         Self {
             key,
             index,
             peer: Mutex::default(),
-            engines: Engines::new(now),
+            engines: Engines::new(&watch, now),
+            watch,
             is_managed: AtomicBool::new(policy == EndpointPolicy::Managed),
             path: ArcSwapOption::empty(),
             wireguard_mtu: AtomicU16::new(u16::MAX),
@@ -93,6 +102,11 @@ impl PeerSlot {
             peer.set_path(path.map(|path| path.remote));
         }
         true
+    }
+
+    /// Whether the timers have nothing to do until something happens to it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.engines.are_quiet() && self.peer.lock().as_ref().is_none_or(Peer::is_at_rest)
     }
 
     pub(crate) fn wireguard_mtu(&self) -> u16 {
@@ -154,7 +168,7 @@ mod tests {
     use super::*;
 
     fn slot(policy: EndpointPolicy, now: Instant) -> PeerSlot {
-        PeerSlot::new(PublicKey([2; 32]), PeerIndex::of_receiver(0x100), policy, now)
+        PeerSlot::new((PublicKey([2; 32]), PeerIndex::of_receiver(0x100)), policy, &Arc::default(), now)
     }
 
     fn path(last: u8) -> PeerPath {

@@ -47,7 +47,7 @@ impl Agent {
     pub(super) fn count_if_due(&mut self, now: Instant) {
         let Some(plane) = self.plane.as_ref().filter(|_| self.counters_due <= now) else { return };
         self.counters_due = now + COUNTERS_INTERVAL;
-        let totals = plane.dataplane.status().totals;
+        let totals = plane.dataplane.totals();
         let counted = totals.rx_packets + totals.tx_packets;
         if std::mem::replace(&mut self.counted, counted) != counted {
             self.tunnels_changed();

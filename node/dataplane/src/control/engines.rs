@@ -51,6 +51,7 @@ impl Control {
     /// Whether both engines still carry something to an agent.
     pub(super) fn look_at_engines(&self, slot: &PeerSlot, relays: &Relays, now: Instant) {
         if slot.engines.probe_addresses().is_none() {
+            slot.engines.both(|_, marks, _| marks.wipe());
             return;
         }
         let found = slot.engines.both(|engine, marks, liveness| (engine, liveness.look(marks, now)));
@@ -98,6 +99,9 @@ impl Port {
         let Some(ends) = slot.engines.probe_addresses() else { return false };
         let mut packet = [0; probe::MAX_LEN];
         let request = |partial_sums| Probe { kind: Kind::Request, engine, attempt, partial_sums, token };
+        if let Some(marks) = slot.engines.marks(engine) {
+            marks.used();
+        }
         match engine {
             Engine::WireGuard => {
                 let mut asked = false;

@@ -38,6 +38,13 @@ impl Control {
         }
     }
 
+    /// Measures the way of an ESP tunnel where another hop leads there, or where it may be narrower by now.
+    pub(super) fn look_at_esp_way(&self, tunnel: &EspTunnel, relays: &Relays, now: Instant) {
+        if tunnel.is_another_way(relays.hop(tunnel.path().remote)) {
+            self.measure_esp(tunnel, relays, now);
+        }
+    }
+
     /// Takes note of what the way of an ESP tunnel carries.
     pub(super) fn measure_esp(&self, tunnel: &EspTunnel, relays: &Relays, now: Instant) {
         let hop = relays.hop(tunnel.path().remote);

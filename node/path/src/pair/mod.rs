@@ -150,7 +150,8 @@ impl<I: Copy + Ord> Pairs<I> {
         handled
     }
 
-    /// There is something to send to the peer.
+    /// There is something to send to the peer, or something went or came through the tunnel; about once a second is often
+    /// enough.
     pub fn needed(&mut self, id: I, now: Instant) {
         self.with(id, now, |pair, _, _| {
             pair.used(now);
@@ -164,13 +165,6 @@ impl<I: Copy + Ord> Pairs<I> {
             pair.heard(from, local, now);
             None
         });
-    }
-
-    /// So much went through the tunnel since the last call; about once a second is often enough.
-    pub fn traffic(&mut self, id: I, sent: u64, received: u64, now: Instant) {
-        if sent > 0 || received > 0 {
-            self.needed(id, now);
-        }
     }
 
     /// The tunnel passes nothing: if the peer answers checks on a direct path all the same, the relay is taken.

@@ -328,7 +328,7 @@ impl World {
     fn traffic(&mut self) {
         self.told_traffic = self.now;
         for at in 0..2 {
-            self.nodes[at].pairs.traffic(PEER, 1, 0, self.now);
+            self.nodes[at].pairs.needed(PEER, self.now);
             self.drain(at);
         }
     }

@@ -83,15 +83,10 @@ impl Agent {
 
     fn look_for_traffic(&mut self, now: Instant) {
         let Some(plane) = &self.plane else { return };
-        let in_esp = self.node_tunnels(now);
-        for peer in plane.dataplane.status().peers {
-            let Some(id) = plane.tunnels.owner(&peer.public_key) else { continue };
-            let esp = in_esp.binary_search_by_key(&id, |tunnel| tunnel.peer).ok();
-            let esp = esp.and_then(|at| in_esp.get(at)).map(|tunnel| tunnel.traffic).unwrap_or_default();
-            let total = (peer.tx_bytes + esp.tx_bytes, peer.rx_bytes + esp.rx_bytes);
-            let before = self.paths.carried.insert(id, total).unwrap_or_default();
-            let (sent, received) = (total.0.saturating_sub(before.0), total.1.saturating_sub(before.1));
-            self.paths.pairs.traffic(id, sent, received, now);
+        for peer in plane.dataplane.take_used() {
+            if let Some(id) = plane.tunnels.owner(&peer) {
+                self.paths.pairs.needed(id, now);
+            }
         }
     }
 }

@@ -30,8 +30,6 @@ pub(super) struct Paths {
     pairs: Pairs<NodeId>,
     /// What the engine was told of each peer.
     known: BTreeMap<NodeId, Known>,
-    /// Inner bytes that each peer was sent and has sent, at the last look.
-    carried: BTreeMap<NodeId, (u64, u64)>,
     traffic_due: Option<Instant>,
     /// STUN messages that name a pair and were not made by its peer.
     refused: u64,
@@ -45,7 +43,6 @@ impl Paths {
         Self {
             pairs: Pairs::new(random),
             known: BTreeMap::new(),
-            carried: BTreeMap::new(),
             traffic_due: None,
             refused: 0,
             unclaimed: 0,
@@ -71,7 +68,6 @@ impl Paths {
         for id in std::mem::take(&mut self.known).into_keys() {
             self.pairs.remove_peer(id);
         }
-        self.carried.clear();
         self.traffic_due = None;
     }
 }

@@ -58,7 +58,6 @@ impl Agent {
             let peer = peer.filter(|peer| plane.tunnels.owner(&PublicKey(peer.wireguard_key.0)) == Some(id));
             let Some(peer) = peer else {
                 self.paths.known.remove(&id);
-                self.paths.carried.remove(&id);
                 self.paths.pairs.remove_peer(id);
                 continue;
             };
