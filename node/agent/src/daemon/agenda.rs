@@ -1,4 +1,4 @@
-//! Which pairs a turn looks at: those that something happened to, and those whose time has come. All others cost nothing.
+//! Which peers a turn looks at: those that something happened to, and those whose time has come. All others cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -6,21 +6,21 @@ use std::time::Instant;
 use twinmesh_control::NodeId;
 
 #[derive(Debug, Default)]
-pub(super) struct Agenda {
+pub(in crate::daemon) struct Agenda {
     touched: BTreeSet<NodeId>,
     due: BTreeSet<(Instant, NodeId)>,
-    /// The same by pair.
+    /// The same by peer.
     times: BTreeMap<NodeId, Instant>,
 }
 
 impl Agenda {
     /// Something happened to it.
-    pub(super) fn touch(&mut self, id: NodeId) {
+    pub(in crate::daemon) fn touch(&mut self, id: NodeId) {
         self.touched.insert(id);
     }
 
     /// When it is to be looked at again.
-    pub(super) fn schedule(&mut self, id: NodeId, at: Option<Instant>) {
+    pub(in crate::daemon) fn schedule(&mut self, id: NodeId, at: Option<Instant>) {
         let before = match at {
             Some(at) => self.times.insert(id, at),
             None => self.times.remove(&id),
@@ -30,13 +30,18 @@ impl Agenda {
     }
 
     /// Those to look at now, each of which is to be scheduled afterwards.
-    pub(super) fn take(&mut self, now: Instant) -> BTreeSet<NodeId> {
+    pub(in crate::daemon) fn take(&mut self, now: Instant) -> BTreeSet<NodeId> {
         let mut ids = std::mem::take(&mut self.touched);
         ids.extend(self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id));
         ids
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    /// Those that something happened to since the last turn.
+    pub(in crate::daemon) fn touched(&self) -> impl Iterator<Item = NodeId> {
+        self.touched.iter().copied()
+    }
+
+    pub(in crate::daemon) fn poll_timeout(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 }
@@ -60,7 +65,7 @@ mod tests {
         agenda.schedule(NodeId(0), None);
         agenda.schedule(NodeId(1), Some(at(50_000)));
         agenda.schedule(NodeId(7), Some(at(102)));
-        assert_eq!(agenda.poll_timeout(), Some(at(102)), "the later time of the same pair does not count");
+        assert_eq!(agenda.poll_timeout(), Some(at(102)), "the later time of the same peer does not count");
         assert_eq!(agenda.take(at(102)), [2, 7].map(NodeId).into());
     }
 }

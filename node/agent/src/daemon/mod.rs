@@ -8,6 +8,7 @@
 //!   Connection ── messages ─►└───────┘── whole files ─► StateFolder
 //! ```
 
+mod agenda;
 mod agent;
 mod change;
 mod explain;

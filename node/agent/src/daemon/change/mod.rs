@@ -1,6 +1,5 @@
 //! Which engine carries each pair's traffic: the network map's wishes, what the data plane finds, and the steps between.
 
-mod agenda;
 mod called;
 mod drive;
 mod machine;
@@ -11,9 +10,9 @@ use std::time::{Duration, Instant};
 use twinmesh_control::{FailedProtocol, Generation, NodeId, Peer, PeerKind, Protocol};
 use twinmesh_dataplane::{Engine, PublicKey};
 
-use self::agenda::Agenda;
 pub(super) use self::machine::Carrier;
 use self::machine::{Change, Wish};
+use super::agenda::Agenda;
 use super::agent::Agent;
 use super::tunnels::{in_esp, in_wireguard};
 use crate::control::MapChange;

@@ -16,7 +16,7 @@ mod sync;
 mod traffic;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use twinmesh_ike::config::Remote;
 use self::attempts::Attempts;
 pub(in crate::daemon) use self::traffic::{NodeTunnel, Traffic};
 use self::wanted::Wanted;
+use super::super::agenda::Agenda;
 use super::super::agent::Agent;
 use super::Standing;
 use crate::network::source_address;
@@ -46,6 +47,7 @@ const CHILD_INTERVAL: Duration = Duration::from_secs(10);
 pub(in crate::daemon) struct Nodes {
     peers: BTreeMap<NodeId, Node>,
     names: BTreeMap<Arc<str>, NodeId>,
+    agenda: Agenda,
 }
 
 /// One peer and how it stands.
@@ -67,7 +69,8 @@ impl Nodes {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.peers.values().flat_map(|node| [node.attempts.due(), node.child_due]).flatten().min()
+        let touched = self.agenda.touched().filter_map(|id| self.peers.get(&id)?.due());
+        self.agenda.poll_timeout().into_iter().chain(touched).min()
     }
 
     /// What the data plane needs to know of a child of that connection.
@@ -85,7 +88,22 @@ impl Nodes {
     }
 
     fn named_mut(&mut self, connection: &str) -> Option<&mut Node> {
-        self.peers.get_mut(self.names.get(connection)?)
+        let id = *self.names.get(connection)?;
+        self.node_mut(id)
+    }
+
+    /// To change it; the next turn sees to what follows.
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        let node = self.peers.get_mut(&id)?;
+        self.agenda.touch(id);
+        Some(node)
+    }
+}
+
+impl Node {
+    /// When the next attempt begins, or its child is looked for.
+    fn due(&self) -> Option<Instant> {
+        if self.standing.is_some() { self.child_due } else { self.attempts.due() }
     }
 }
 
@@ -103,9 +121,11 @@ impl Agent {
         // What stands by now must not be taken for an attempt.
         self.obey_engine(now);
         let plane = self.plane.as_ref();
-        let mut tried = Vec::new();
-        let mut childless = Vec::new();
-        for (id, node) in &mut self.sites.nodes.peers {
+        let Nodes { peers, agenda, .. } = &mut self.sites.nodes;
+        let (mut tried, mut childless) = (Vec::new(), Vec::new());
+        let mut parents = None;
+        for id in agenda.take(now) {
+            let Some(node) = peers.get_mut(&id) else { continue };
             match &node.standing {
                 None if node.attempts.due().is_some_and(|due| due <= now) => {
                     let status =
@@ -113,17 +133,21 @@ impl Agent {
                     let chosen = status.and_then(|status| status.path).map(|path| path.remote);
                     let others = node.wanted.endpoints.iter().copied().filter(|other| Some(*other) != chosen);
                     let endpoints: Vec<SocketAddr> = chosen.into_iter().chain(others).collect();
-                    tried.extend(node.attempts.next(now, &endpoints).map(|to| (*id, to)));
+                    tried.extend(node.attempts.next(now, &endpoints).map(|to| (id, to)));
                 }
                 Some(standing) if node.child_due.is_some_and(|due| due <= now) => {
                     node.child_due = Some(now + CHILD_INTERVAL);
-                    let mut known = self.sites.children.values();
-                    if standing.link.initiator && !known.any(|child| child.connection == node.connection) {
+                    let parents = parents.get_or_insert_with(|| {
+                        let children = self.sites.children.values();
+                        children.map(|child| child.connection.clone()).collect::<HashSet<_>>()
+                    });
+                    if standing.link.initiator && !parents.contains(&node.connection) {
                         childless.push(node.connection.clone());
                     }
                 }
                 None | Some(_) => {}
             }
+            agenda.schedule(id, node.due());
         }
         for (id, to) in tried {
             self.attempt_node(id, to, now);
@@ -134,7 +158,7 @@ impl Agent {
     }
 
     fn attempt_node(&mut self, id: NodeId, to: SocketAddr, now: Instant) {
-        let Some(node) = self.sites.nodes.peers.get_mut(&id) else { return };
+        let Some(node) = self.sites.nodes.node_mut(id) else { return };
         let connection = node.connection.clone();
         let local = match source_address(to.ip()) {
             Ok(local) => SocketAddr::new(local, self.here.port),

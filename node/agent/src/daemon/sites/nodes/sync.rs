@@ -42,7 +42,7 @@ impl Agent {
         };
         let mut added = Vec::new();
         for (id, wanted) in news {
-            match (wanted, self.sites.nodes.peers.get_mut(&id)) {
+            match (wanted, self.sites.nodes.node_mut(id)) {
                 (None, None) => {}
                 (None, Some(_)) => self.end_node(id, now),
                 (Some(wanted), Some(node)) if wanted.is_as_before(&node.wanted) => {
@@ -69,7 +69,7 @@ impl Agent {
 
     /// IKE with a peer is not left to the peer to begin.
     pub(in crate::daemon) fn begin_node(&mut self, id: NodeId, now: Instant) {
-        if let Some(node) = self.sites.nodes.peers.get_mut(&id).filter(|node| node.standing.is_none()) {
+        if let Some(node) = self.sites.nodes.node_mut(id).filter(|node| node.standing.is_none()) {
             node.attempts.restart(now, true);
         }
     }
@@ -83,7 +83,7 @@ impl Agent {
         }
         self.command(Command::TerminateConnection { connection }, now);
         self.obey_engine(now);
-        if let Some(node) = self.sites.nodes.peers.get_mut(&id) {
+        if let Some(node) = self.sites.nodes.node_mut(id) {
             node.standing = None;
             node.attempts.restart(now, true);
         }
@@ -105,7 +105,9 @@ impl Agent {
     /// This machine has other addresses or routes: each peer is shown the new one.
     pub(in crate::daemon) fn nodes_see_new_network(&mut self, now: Instant) {
         let mut commands = Vec::new();
-        for node in self.sites.nodes.peers.values_mut() {
+        let Nodes { peers, agenda, .. } = &mut self.sites.nodes;
+        for (id, node) in peers {
+            agenda.touch(*id);
             match &node.standing {
                 Some(standing) => commands.push(Command::CheckLiveness { ike_sa: standing.id }),
                 None => node.attempts.restart(now, true),
@@ -128,6 +130,7 @@ impl Agent {
     /// The peer is told, if it can be; nothing of it is waited for.
     fn end_node(&mut self, id: NodeId, now: Instant) {
         let Some(node) = self.sites.nodes.peers.remove(&id) else { return };
+        self.sites.nodes.agenda.schedule(id, None);
         let connection = node.connection;
         self.sites.nodes.names.remove(&connection);
         self.command(Command::TerminateConnection { connection: connection.clone() }, now);
@@ -153,6 +156,7 @@ impl Nodes {
             past: Traffic::default(),
         };
         self.peers.insert(id, node);
+        self.agenda.touch(id);
         self.names.insert(connection, id);
         id
     }
