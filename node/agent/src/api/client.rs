@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::{Answer, MAX_REQUEST, Request};
+use super::{MAX_REQUEST, Reply, Request};
 
 /// Longer than most lines of a stream.
 const LINE: usize = 64 * 1024;
@@ -98,8 +98,8 @@ fn answer<T: DeserializeOwned>(reader: &mut BufReader<UnixStream>) -> Result<T, 
         return Err(ClientError::Io(closed));
     }
     match serde_json::from_str(&answer).map_err(ClientError::Form)? {
-        Answer::Ok(value) => serde_json::from_value(value).map_err(ClientError::Form),
-        Answer::Error(message) => Err(ClientError::Refused(message)),
+        Reply::Ok(value) => Ok(value),
+        Reply::Error(message) => Err(ClientError::Refused(message)),
     }
 }
 

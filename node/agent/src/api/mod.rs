@@ -197,19 +197,39 @@ pub struct RecentLines {
 /// One line from the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    Ok(serde_json::Value),
+pub enum Reply<T> {
+    Ok(T),
     /// In words for the user, who can do something about it.
+    Error(String),
+}
+
+/// A [`Reply`] on its way out. What is said of ten thousand peers is long: it is kept as the line that is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Ok(Vec<u8>),
     Error(String),
 }
 
 impl Answer {
     pub fn ok<T: Serialize>(value: &T) -> Self {
-        match serde_json::to_value(value) {
-            Ok(value) => Self::Ok(value),
+        match line_of(&Reply::Ok(value)) {
+            Ok(line) => Self::Ok(line),
             Err(error) => Self::Error(error.to_string()),
         }
     }
+
+    fn into_line(self) -> Result<Vec<u8>, serde_json::Error> {
+        match self {
+            Self::Ok(line) => Ok(line),
+            Self::Error(message) => line_of(&Reply::<()>::Error(message)),
+        }
+    }
+}
+
+fn line_of(reply: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -267,6 +287,18 @@ mod tests {
     fn a_token_is_never_shown_by_debug_output() {
         let up = Up { token: Some("tmjoin-secret".to_owned()), ..Up::default() };
         assert!(!format!("{:?}", Request::Up(up)).contains("secret"));
+    }
+
+    #[test]
+    fn an_answer_is_one_line_that_says_how_it_went() {
+        let line = |answer: Answer| String::from_utf8(answer.into_line().unwrap()).unwrap();
+        let done = Done { message: "two\nlines".to_owned() };
+        let ok = line(Answer::ok(&done));
+        assert_eq!(ok, "{\"ok\":{\"message\":\"two\\nlines\"}}\n");
+        assert_eq!(serde_json::from_str::<Reply<Done>>(&ok).unwrap(), Reply::Ok(done));
+        let error = line(Answer::Error("no".to_owned()));
+        assert_eq!(error, "{\"error\":\"no\"}\n");
+        assert_eq!(serde_json::from_str::<Reply<Done>>(&error).unwrap(), Reply::Error("no".to_owned()));
     }
 
     #[test]

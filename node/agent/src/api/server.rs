@@ -153,9 +153,7 @@ async fn serve(stream: UnixStream, calls: mpsc::Sender<Call>) -> io::Result<()> 
         }
         Err(error) => Answer::Error(format!("the daemon does not understand this request: {error}")),
     };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    writer.write_all(&line).await?;
+    writer.write_all(&answer.into_line()?).await?;
     loop {
         let mut more = [0];
         // A read that is cancelled has read nothing.
