@@ -108,6 +108,7 @@ Written to target/bench, and printed: scale.md, and scale.json (fields may be ad
                    of one core, that the left agent takes at rest
     ping_ms, tcp1, cpu_s_per_GB
                    as in report.json; of busy tunnels tcp1 is the sum of all streams
+  goals            [{ name, measured, wanted, reached }]: memory and peers, as far as they were measured
   problems         rows that could not be measured
 
 Examples:

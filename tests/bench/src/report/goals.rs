@@ -5,13 +5,19 @@ use serde::Serialize;
 use super::Outcome;
 use crate::figure::Figure;
 
-/// One ratio.
+/// A figure, and what it is to be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Goal {
-    pub(super) name: String,
-    pub(super) measured: f64,
-    pub(super) wanted: String,
-    pub(super) reached: bool,
+pub(crate) struct Goal {
+    pub(crate) name: String,
+    pub(crate) measured: f64,
+    pub(crate) wanted: String,
+    pub(crate) reached: bool,
+}
+
+impl Goal {
+    pub(crate) fn new(name: String, measured: f64, wanted: String, reached: bool) -> Self {
+        Self { name, measured: super::rounded(measured), wanted, reached }
+    }
 }
 
 /// On which side of the bound.
@@ -68,7 +74,7 @@ pub(super) fn of(results: &[Outcome]) -> Vec<Goal> {
             Bound::Below(bound) => (format!("< {bound}"), measured < bound),
         };
         let name = format!("{} of {} to {}", ratio.figure.key(), ratio.ours, ratio.theirs);
-        Some(Goal { name, measured: super::rounded(measured), wanted, reached })
+        Some(Goal::new(name, measured, wanted, reached))
     };
     RATIOS.iter().filter_map(goal).collect()
 }

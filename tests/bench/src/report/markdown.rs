@@ -1,6 +1,6 @@
 //! Tables for people.
 
-use super::{Outcome, Report};
+use super::{Goal, Outcome, Report};
 use crate::figure::Figure;
 
 /// Whom the others are compared with.
@@ -33,7 +33,7 @@ pub(super) fn page(report: &Report) -> String {
     );
     let mut parts = vec![head, figures(&report.results)];
     parts.extend(ratios(&report.results));
-    parts.extend(goals(report));
+    parts.extend(goals(&report.goals));
     parts.push(programs(&report.results));
     let left_out: Vec<String> =
         report.left_out.iter().map(|it| format!("{}: {}", it.name, it.reason)).collect();
@@ -89,8 +89,8 @@ fn unitless(figure: Figure) -> &'static str {
         .unwrap_or(heading)
 }
 
-fn goals(report: &Report) -> Option<String> {
-    let rows = report.goals.iter().map(|goal| {
+pub(crate) fn goals(goals: &[Goal]) -> Option<String> {
+    let rows = goals.iter().map(|goal| {
         let reached = if goal.reached { "yes" } else { "no" };
         format!("| {} | {} | {:.2} | {reached} |", goal.name, goal.wanted, goal.measured)
     });

@@ -1,7 +1,7 @@
 //! The report: as JSON for programs, as Markdown for people.
 
 mod goals;
-mod markdown;
+pub(crate) mod markdown;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::goals::Goal;
+pub(crate) use self::goals::Goal;
 use crate::arguments::RunArguments;
 use crate::figure::Figure;
 use crate::machine::{self, Machine};

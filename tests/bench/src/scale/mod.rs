@@ -1,6 +1,7 @@
 //! `twinmesh-bench scale`: what peers, routes and busy tunnels cost an agent.
 
 pub(crate) mod flows;
+mod goals;
 mod growth;
 mod table;
 
@@ -14,6 +15,7 @@ use crate::arguments::ScaleArguments;
 use crate::interrupt::leave_if_interrupted;
 use crate::machine::{self, Machine};
 use crate::places::Places;
+use crate::report::Goal;
 use crate::tell;
 
 /// One count of one series.
@@ -36,6 +38,7 @@ struct Report {
     machine: Machine,
     seconds: u16,
     rows: Vec<Row>,
+    goals: Vec<Goal>,
     problems: Vec<String>,
 }
 
@@ -68,6 +71,7 @@ pub(crate) fn run(arguments: &ScaleArguments) -> Result<bool> {
         revision: machine::revision(),
         machine: Machine::this()?,
         seconds: arguments.seconds,
+        goals: goals::of(&rows),
         rows,
         problems,
     };

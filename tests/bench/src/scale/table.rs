@@ -1,6 +1,7 @@
 //! The table for people.
 
 use super::Report;
+use crate::report::markdown;
 
 pub(super) fn page(report: &Report) -> String {
     let machine = &report.machine;
@@ -33,6 +34,7 @@ pub(super) fn page(report: &Report) -> String {
             row.cpu_s_per_gb
         ));
     }
+    lines.extend(markdown::goals(&report.goals).into_iter().flat_map(|table| [String::new(), table]));
     for problem in &report.problems {
         lines.extend([String::new(), format!("Failed: {problem}")]);
     }
@@ -45,6 +47,7 @@ mod tests {
     use super::super::growth::Series;
     use super::*;
     use crate::machine::Machine;
+    use crate::report::Goal;
 
     #[test]
     fn the_cost_of_one_more_is_against_the_first_row_of_its_series() {
@@ -72,6 +75,7 @@ mod tests {
                 row(Series::IdlePeers, 1000, 26_480.0),
                 row(Series::Routes, 10, 20_992.0),
             ],
+            goals: vec![Goal::new("memory, MiB".to_owned(), 20.0, "≤ 20".to_owned(), true)],
             problems: vec!["busy tunnels: no answer".to_owned()],
         };
         let page = page(&report);
@@ -79,6 +83,7 @@ mod tests {
             "| 0 idle peers | 20.0 | – | 0.5 | 0.30 | 4.00 | 2.00 |",
             "| 1000 idle peers | 25.9 | 6.00 | 0.5 | 0.30 | 4.00 | 2.00 |",
             "| 10 routes | 20.5 | – | 0.5 | 0.30 | 4.00 | 2.00 |",
+            "| memory, MiB | ≤ 20 | 20.00 | yes |",
             "Failed: busy tunnels: no answer",
         ] {
             assert!(page.lines().any(|it| it == line), "no line `{line}` in\n{page}");
