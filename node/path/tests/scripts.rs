@@ -6,24 +6,14 @@ mod path_checks;
 mod path_questions;
 #[path = "../../../tests/fuzz/src/relay_client.rs"]
 mod relay_client;
+#[path = "../../../tests/fuzz/src/replay.rs"]
+mod replay;
 #[path = "../../../tests/fuzz/src/script.rs"]
 mod script;
 
-use std::fs;
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
-fn replay(target: &str, run: fn(&[u8])) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus").join(target);
-    let mut inputs = 0;
-    for entry in fs::read_dir(folder).expect("the corpus is committed") {
-        let input = entry.and_then(|entry| fs::read(entry.path())).expect("its files can be read");
-        run(&input);
-        inputs += 1;
-    }
-    assert!(inputs > 10, "the corpus of {target} is gone");
-}
+use crate::replay::replay;
 
 #[test]
 fn the_path_engine_survives_the_corpus() {

@@ -5,21 +5,10 @@ use twinmesh_packet::{
     BadHeaders, BadOffload, IpPacket, Offload, PartialChecksum, Segmented, Sums, SuperPacket, clamp_mss,
 };
 
-use crate::packets::{self, ACK, CWR, FIN, PSH, Packet, SYN, any_headers};
+use crate::headers::any_headers;
+use crate::packets::{self, ACK, CWR, FIN, PSH, Packet, SYN};
+use crate::receive::cut;
 use crate::reference;
-
-/// Every packet that a super-packet stands for.
-pub(crate) fn cut(bytes: &[u8], offload: Offload, sums: Sums) -> Vec<Vec<u8>> {
-    let packet = SuperPacket::parse(bytes, offload).unwrap();
-    let write = |index| {
-        let mut out = vec![0xaa; packet.packet_len(index)];
-        assert_eq!(packet.write(index, &mut out, sums), Some(out.len()));
-        out
-    };
-    assert_eq!(packet.packet_len(packet.count()), 0);
-    assert_eq!(packet.write(packet.count(), &mut vec![0; 70_000], sums), None);
-    (0..packet.count()).map(write).collect()
-}
 
 fn super_packet(packet: &Packet) -> Vec<u8> {
     let mut bytes = packet.bytes();

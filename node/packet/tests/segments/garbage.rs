@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use twinmesh_packet::{Candidate, Join, Offload, Sums, SuperPacket, VIRTIO_HEADER_LEN, Verdict, single};
 
-use crate::packets::{Packet, any_headers};
+use crate::headers::any_headers;
+use crate::packets::Packet;
 use crate::reference;
 
 /// A packet in which some bytes are changed and whose end may be missing.

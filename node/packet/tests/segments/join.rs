@@ -3,8 +3,8 @@
 use twinmesh_packet::{Candidate, Join, MAX_PIECES, Offload, Segmented, Sums, Verdict, single};
 
 use crate::packets::{self, ACK, CWR, DONT_FRAGMENT, ECE, FIN, PSH, Packet, SYN};
+use crate::receive::{Written, receive};
 use crate::reference;
-use crate::round_trip::{Written, receive};
 
 /// Packets of one connection, each of this many bytes, as one sender sends them.
 fn stream(v6: bool, lengths: &[usize]) -> Vec<Packet> {

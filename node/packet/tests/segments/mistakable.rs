@@ -3,7 +3,7 @@
 use twinmesh_packet::{IpPacket, Sums, is_mistakable};
 
 use crate::packets::{self, Packet, SYN};
-use crate::round_trip::{Written, receive};
+use crate::receive::{Written, receive};
 
 /// One of each kind, with a payload that makes its right checksum equal the pseudo-header's sum.
 fn collisions() -> Vec<Packet> {

@@ -1,93 +1,12 @@
 //! Whatever is cut and joined on its way, the far host sees the same packets.
 
 use proptest::prelude::*;
-use twinmesh_packet::{Candidate, FlowKey, Join, Offload, Sums, Verdict};
+use twinmesh_packet::Sums;
 
-use crate::cut::cut;
-use crate::packets::{self, ACK, CWR, DONT_FRAGMENT, ECE, FIN, PSH, Packet, SYN, any_headers};
+use crate::headers::any_headers;
+use crate::packets::{self, ACK, CWR, DONT_FRAGMENT, ECE, FIN, PSH, Packet, SYN};
+use crate::receive::{Written, by_flow, cut, receive, seen};
 use crate::reference;
-
-/// What the kernel is given.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Written {
-    pub(crate) offload: Offload,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Written {
-    pub(crate) fn packets(&self) -> Vec<Vec<u8>> {
-        reference::delivered(&self.bytes, self.offload)
-    }
-}
-
-/// One batch received, as a data plane does it with room for four joins.
-pub(crate) fn receive(batch: &[Vec<u8>], sums: Sums) -> Vec<Written> {
-    struct Open {
-        join: Join,
-        first: Vec<u8>,
-        payloads: Vec<u8>,
-    }
-    let (mut open, mut written) = (Vec::<Open>::new(), Vec::new());
-    let flush = |mut open: Open, written: &mut Vec<Written>| {
-        let (first_len, total_len) = (open.join.first_len(), open.join.total_len());
-        let offload = open.join.finish(&mut open.first);
-        let bytes = [&open.first[..first_len], &open.payloads].concat();
-        assert_eq!(bytes.len(), total_len);
-        written.push(Written { offload, bytes });
-    };
-    for packet in batch {
-        let Some(candidate) = Candidate::parse(packet, sums) else {
-            written.push(Written { offload: Offload::NONE, bytes: packet.clone() });
-            continue;
-        };
-        if let Some(at) = open.iter().position(|open| open.join.flow() == candidate.flow()) {
-            if let Verdict::Added { payload } = open[at].join.add(&candidate) {
-                open[at].payloads.extend(&packet[payload]);
-                continue;
-            }
-            flush(open.remove(at), &mut written);
-        }
-        match Join::begin(&candidate) {
-            Some(join) => {
-                if open.len() == 4 {
-                    flush(open.remove(0), &mut written);
-                }
-                open.push(Open { join, first: packet.clone(), payloads: Vec::new() });
-            }
-            None => written.push(Written { offload: candidate.single(), bytes: packet.clone() }),
-        }
-    }
-    for open in open {
-        flush(open, &mut written);
-    }
-    written
-}
-
-/// The far host's view: a partial checksum completed, and without an identification that means nothing.
-fn seen(bytes: &[u8], sums: Sums) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    if sums == Sums::Partial && packets::is_partial(&bytes) {
-        packets::complete(&mut bytes);
-    }
-    if bytes[0] >> 4 == 4 && bytes[6] == DONT_FRAGMENT && packets::folded(&bytes[..20]) == 0xffff {
-        bytes[4..6].fill(0);
-        bytes[10..12].fill(0);
-    }
-    bytes
-}
-
-fn by_flow(packets: &[Vec<u8>]) -> Vec<(FlowKey, Vec<Vec<u8>>)> {
-    let mut flows = Vec::<(FlowKey, Vec<Vec<u8>>)>::new();
-    for packet in packets {
-        let flow = *Candidate::parse(packet, Sums::Full).unwrap().flow();
-        match flows.iter_mut().find(|(known, _)| *known == flow) {
-            Some((_, packets)) => packets.push(packet.clone()),
-            None => flows.push((flow, vec![packet.clone()])),
-        }
-    }
-    flows.sort_by_key(|(_, packets)| packets[0].clone());
-    flows
-}
 
 /// A step of a sender: mostly the next packet of its stream, at times something odd.
 #[derive(Debug, Clone)]
