@@ -86,7 +86,7 @@ pub struct Node {
     pub namespace: Namespace,
     pub key: PublicKey,
     pub events: Arc<Mutex<Vec<Event>>>,
-    number: u8,
+    pub number: u8,
 }
 
 impl Node {
@@ -165,6 +165,14 @@ pub fn pair_with([offload_a, offload_b]: [Offload; 2]) -> (Node, Node) {
     let (a, b) = (Namespace::new("a"), Namespace::new("b"));
     sh(&format!("ip link add veth0 netns {} type veth peer name veth0 netns {}", a.name, b.name));
     (node(a, 1, offload_a), node(b, 2, offload_b))
+}
+
+/// Node 3, which reaches node 1 by a link of its own.
+pub fn third(first: &Namespace) -> Node {
+    let namespace = Namespace::new("c");
+    sh(&format!("ip link add veth2 netns {} type veth peer name veth0 netns {}", first.name, namespace.name));
+    first.must("ip link set veth2 up && ip route add 192.0.2.3/32 dev veth2 src 192.0.2.1");
+    node(namespace, 3, Offload::ALL)
 }
 
 fn node(namespace: Namespace, number: u8, offload: Offload) -> Node {

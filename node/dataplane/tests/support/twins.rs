@@ -7,9 +7,9 @@ use twinmesh_dataplane::{Encapsulation, EspConfig, EspPath, Offload, PeerConfig,
 
 use super::{Node, endpoint, pair_with};
 
-/// `other` as `own` knows it.
+/// `other` as the node `own` knows it.
 pub fn known(own: u8, other: &Node) -> PeerConfig {
-    let number = 3 - own;
+    let number = other.number;
     PeerConfig {
         probe: Some(ProbeAddresses {
             own: format!("100.64.0.{own}").parse().unwrap(),
@@ -20,9 +20,13 @@ pub fn known(own: u8, other: &Node) -> PeerConfig {
     }
 }
 
-/// The node `own`'s half of a pair of SAs, of the `round`th keys.
+/// The node `own`'s half of a pair of SAs, of the `round`th keys, where there are two nodes.
 pub fn tunnel(own: u8, peer: PublicKey, round: u8) -> EspConfig {
-    let other = 3 - own;
+    tunnel_to(own, 3 - own, peer, round)
+}
+
+/// As [`tunnel`], with the node of any number; a round is one pair's.
+pub fn tunnel_to(own: u8, other: u8, peer: PublicKey, round: u8) -> EspConfig {
     let any = |number: u8| -> Vec<TrafficSelector> {
         vec![
             format!("100.64.0.{number}/32").parse().unwrap(),
