@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-.PHONY: help demo test bench fuzz lint
+.PHONY: help demo test bench soak fuzz lint
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -24,6 +24,11 @@ bench: ## twinmesh beside its peers, then ESP beside the bare ciphers, IKE, the 
 	cargo bench --locked -p twinmesh-esp -p twinmesh-ike
 	cargo bench --locked -p twinmesh-interop --bench responder
 	cargo bench --locked -p twinmesh-interop --bench relay
+
+soak: ## ten minutes of mixed load on a mesh that changes all the time, then gigabytes over a rough line; ARGS="--seconds N --megabytes N"
+	@tests/setup.sh soak
+	cargo build --release --locked --bins
+	target/release/twinmesh-soak $(ARGS)
 
 fuzz: ## what reads packets, ten minutes for each target; SECONDS=n for less
 	@tests/fuzz/run.sh all $(or $(SECONDS),600)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what a make target needs and the machine lacks. Debian and Ubuntu; elsewhere it says what to install.
-# usage: setup.sh demo|test|bench
+# usage: setup.sh demo|soak|test|bench
 set -euo pipefail
 
-purpose=${1:?usage: setup.sh demo|test|bench}
+purpose=${1:?usage: setup.sh demo|soak|test|bench}
 
 # One line for each program: the program or another file, and the Debian package that brings it.
 demo_programs="cc:gcc ip:iproute2 nft:nftables ping:iputils-ping iperf3:iperf3 unshare:util-linux tcpdump:tcpdump curl:curl"
+soak_programs="$demo_programs nstat:iproute2 python3:python3"
 plugins=/usr/lib/ipsec/plugins/libstrongswan
 strongswan="charon-systemd:charon-systemd swanctl:strongswan-swanctl $plugins-kernel-libipsec.so:libcharon-extra-plugins\
  $plugins-chapoly.so:libstrongswan-extra-plugins $plugins-gcm.so:libstrongswan-standard-plugins"

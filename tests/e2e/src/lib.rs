@@ -4,14 +4,20 @@
 //! and `beta` on two public networks, and `gamma` behind a NAT. Each test has a mesh of its own.
 
 mod background;
+mod bulk;
 mod flood;
 mod mesh;
+mod policy;
+mod soak;
 mod transfer;
 mod wait;
 
 pub use background::{BackgroundPing, Capture, PingReport, Server, over_capture};
+pub use bulk::{BulkReport, bulk};
 pub use flood::{Flood, FloodReport};
 pub use mesh::{Mesh, Token, on_mesh, on_scenario};
+pub use policy::{pair_in, set_policy};
+pub use soak::{Disturbance, FlowSums, Growth, SoakReport, Stuck, run_traffic, soak};
 pub use transfer::{fetch_100_mb, iperf};
 pub use twinmesh_lab::IpVersion;
 pub use wait::wait_for;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use twinmesh_lab::{IpVersion, Lab, Options, Signal};
+use twinmesh_lab::{IpVersion, Lab, LinkChange, Options, Signal};
 
 use crate::background::{BackgroundPing, Capture, quiet};
 use crate::wait_for;
@@ -245,6 +245,11 @@ impl Mesh {
     /// Makes a router forget its NAT mappings, as if it had been switched off and on.
     pub fn forget_nat(&mut self, router: &str) -> Result<()> {
         Ok(self.lab.nat_forget(router)?)
+    }
+
+    /// Changes the link of a host's `eth0`.
+    pub fn change_link(&mut self, host: &str, change: LinkChange) -> Result<()> {
+        Ok(self.lab.link(host, "eth0", &[change])?)
     }
 
     /// Makes a join token, with further arguments of `token create`.

@@ -2,6 +2,7 @@
 
 #[path = "../src/packet_segments.rs"]
 mod packet_segments;
+#[expect(dead_code, reason = "the tests of the crate use all of it")]
 #[path = "../../../node/packet/tests/segments/packets.rs"]
 mod packets;
 #[path = "../../../node/packet/tests/segments/receive.rs"]

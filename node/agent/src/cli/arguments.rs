@@ -209,6 +209,9 @@ pub(super) struct AgentArguments {
     /// Do without what the kernel can do for the tunnels, were it faulty: comma-separated
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(super) no_offload: Vec<NoOffload>,
+    /// New keys for ESP with other agents after so long: 30s, 2m or 1h
+    #[arg(long, value_name = "T", default_value = "1h", value_parser = parse_time)]
+    pub(super) esp_rekey: Duration,
     /// Take SAs keyed by hand (`twinmesh sa add`): for tests and static interop only
     #[arg(long)]
     pub(super) allow_manual_sa: bool,

@@ -120,6 +120,7 @@ fn agent(arguments: AgentArguments) -> Result<(), CommandError> {
         port: arguments.port,
         workers: arguments.workers,
         offload: arguments::NoOffload::without(&arguments.no_offload),
+        esp_rekey: arguments.esp_rekey,
         allow_manual_sa: arguments.allow_manual_sa,
         log,
     };

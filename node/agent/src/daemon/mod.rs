@@ -63,6 +63,8 @@ pub struct Settings {
     pub workers: usize,
     /// What the kernel may do for the data plane.
     pub offload: Offload,
+    /// Age at which keys of ESP with other nodes are replaced.
+    pub esp_rekey: Duration,
     /// Whether `sa add` is allowed.
     pub allow_manual_sa: bool,
     /// Where the lines of the log are kept for whoever asks.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use twinmesh_control::NodeId;
 use twinmesh_ike::Command;
@@ -57,7 +57,7 @@ impl Agent {
         }
         for wanted in added {
             let remote = wanted.endpoints.first().map_or(Remote::Anywhere, |first| Remote::Roaming(*first));
-            let id = self.sites.nodes.add(wanted, now);
+            let id = self.sites.nodes.add(wanted, self.settings.esp_rekey, now);
             self.expect_node(id, remote);
         }
     }
@@ -142,12 +142,12 @@ impl Agent {
 }
 
 impl Nodes {
-    fn add(&mut self, wanted: Wanted, now: Instant) -> NodeId {
+    fn add(&mut self, wanted: Wanted, rekey: Duration, now: Instant) -> NodeId {
         let id = wanted.id;
         let connection: Arc<str> = format!("{MARK}{}", wanted.name).into();
         let node = Node {
             connection: connection.clone(),
-            child: SiteChild::between_nodes(CHILD, wanted.selectors.clone()),
+            child: SiteChild::between_nodes(CHILD, wanted.selectors.clone(), rekey),
             attempts: Attempts::new(now, wanted.begins),
             wanted,
             standing: None,
