@@ -1,4 +1,4 @@
-//! Which peers the timers look at each tick: those that something happened to. The others cost a short look a second.
+//! Which peers the timers look at each tick: those that something happened to. The others cost a short look now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ impl Watch {
     }
 
     /// The timers have nothing to do for it. A call at the same moment may be lost, and is made up for by the look that
-    /// all peers have each second.
+    /// all peers have each few seconds.
     pub(crate) fn end(&self) {
         self.is_watched.store(false, Ordering::Release);
     }
