@@ -6,7 +6,7 @@ mod path_mtu;
 mod paths;
 mod timers;
 
-pub(crate) use self::engines::OWN_TOKEN;
+pub(crate) use self::engines::{answer_counts, is_agents};
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
@@ -109,6 +109,7 @@ impl Control {
             match peer.as_mut() {
                 Some(peer) if config.wireguard => peer.update(settings, now),
                 None if config.wireguard => {
+                    slot.engines.sums.wireguard.forget();
                     *peer = Some(Peer::new(&self.shared.device, slot.key, slot.index, settings, now));
                 }
                 Some(_) | None => *peer = None,

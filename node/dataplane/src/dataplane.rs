@@ -23,7 +23,6 @@ use crate::esp_config::{EspConfig, EspError, EspPath, EspStatus};
 use crate::event::Event;
 use crate::guard::{GuardConfig, GuardStatus};
 use crate::inbound::RelayedInbound;
-use crate::partial_sums::{SENDS, TAKES};
 use crate::path_mtu::RouteMtus;
 use crate::peer_slot::PeerSlot;
 use crate::status::{PartialChecksums, PeerState, PeerStatus, Status, Totals};
@@ -161,7 +160,7 @@ impl Dataplane {
     }
 
     /// Asks the peer through the tunnel of this engine, whichever sends; [`Event::Probed`] says that it answered. A
-    /// session of WireGuard is made for it if need be. `token` is not 0. False where there is nothing to ask by.
+    /// session of WireGuard is made for it if need be. `token` is odd. False where there is nothing to ask by.
     pub fn probe(&self, key: &PublicKey, engine: Engine, token: u64) -> bool {
         self.control.probe(key, engine, token)
     }
@@ -306,10 +305,7 @@ fn check(config: &Config) -> Result<(), StartError> {
 
 fn partial_checksums(slot: &PeerSlot, peer: Option<&Peer>) -> PartialChecksums {
     let agreed = match slot.engines.present.get() {
-        Engine::WireGuard => peer.map(|peer| PartialChecksums {
-            sent: peer.noted() & SENDS != 0,
-            taken: peer.noted() & TAKES != 0,
-        }),
+        Engine::WireGuard => peer.map(|peer| slot.engines.sums.wireguard.status(peer.sessions())),
         Engine::Esp => slot.engines.tunnel().as_deref().map(|tunnel| tunnel.sums.status()),
         Engine::Hold => None,
     };

@@ -23,7 +23,6 @@ use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
 use crate::fit::clamp;
 use crate::outbound::{Held, Ports, commit};
-use crate::partial_sums::{TAKES, sums};
 use crate::peer_slot::PeerSlot;
 use crate::probed::{probed_in_esp, probed_in_wireguard};
 use crate::raw::RawSocket;
@@ -268,13 +267,13 @@ impl<'t> Pass<'t, '_> {
                 Ok(packet) => {
                     let (length, opens_connection) = (packet.bytes().len(), is_syn(&packet));
                     if let Some(probe) = slot.engines.heard(Engine::WireGuard, &packet) {
-                        let seen = probed_in_wireguard((slot, peer), probe, datagram, sends, *ports, *now);
+                        let seen = probed_in_wireguard((slot, peer), probe, sends, *ports, *now);
                         news.extend(seen);
                     } else {
                         if opens_connection {
                             clamp(opened.last(length), slot.mtu(), *ports);
                         }
-                        opened.commit(length, sums(peer.noted_of(datagram) & TAKES != 0));
+                        opened.commit(length, slot.engines.sums.wireguard.incoming(peer.sessions()));
                     }
                 }
                 Err(reason) => ports.counters.dropped(reason),

@@ -1,16 +1,20 @@
-//! Whether checksums of TCP and UDP travel partial to a peer and from it. Each direction is agreed on by itself, inside
-//! each session of WireGuard and each pair of SAs, by the flag of a probe:
+//! Whether checksums of TCP and UDP travel partial to a peer and from it. Each direction is agreed on by itself, by the flag
+//! of a probe inside the tunnel:
 //!
 //! ```text
 //!   sender                                                receiver
 //!   whole ──── request, flagged ("may they be partial?") ──► takes them from here on
-//!   partial from here on ◄──── answer, flagged ("yes") ─────  in what sealed the answer
+//!   partial from here on ◄──── answer, flagged ("yes") ─────
 //! ```
 //!
-//! So nothing partial is sent before the receiver takes it, and nothing to a program that has started again, whatever its
-//! version: sessions end with the process that holds their keys. Who does not know the flag never agrees.
+//! So nothing partial is sent before the receiver takes it. It holds for one pair of SAs; in WireGuard, for the sender
+//! until the next session is confirmed, and for the receiver some sessions longer. So nothing partial is sent to a program
+//! that has started again, whatever its version: its keys are new. Who does not know the flag never agrees.
+//!
+//! A session alone would not do: where both ends of WireGuard begin one at the same time, one may send in this and the
+//! other in that.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -70,6 +74,7 @@ pub(crate) struct PartialSums {
     /// A whole one was made that had better been partial.
     missed: AtomicBool,
     questions: Mutex<Questions>,
+    pub(crate) wireguard: SessionSums,
 }
 
 #[derive(Debug, Default)]
@@ -100,13 +105,9 @@ impl PartialSums {
         sums(agreed)
     }
 
-    /// The flag of a request that is about to be sealed.
-    pub(crate) fn asks(&self) -> bool {
-        let asks = self.wanted();
-        if asks {
-            self.asked.store(true, Ordering::Relaxed);
-        }
-        asks
+    /// The peer is about to be asked.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether no packet may go to the peer whose checksum it would take for a partial one and so make right.
@@ -136,10 +137,50 @@ impl PartialSums {
     }
 }
 
-/// In the notes of a session of WireGuard ([`twinmesh_wireguard::Peer::note`]): the peer takes them.
-pub(crate) const SENDS: u8 = 1;
-/// There too: the peer is told that it may send them.
-pub(crate) const TAKES: u8 = 2;
+/// Of the sessions of WireGuard with one peer. It changes under the lock of the peer's session only.
+#[derive(Debug, Default)]
+pub(crate) struct SessionSums {
+    /// How many sessions had been confirmed ([`twinmesh_wireguard::Peer::sessions`]) when the peer agreed; 0: never.
+    sends: AtomicU64,
+    /// When it was last told that it may send them; 0: never.
+    takes: AtomicU64,
+}
+
+/// As many sessions stand beside each other in `boringtun`, and packets of each may be under way.
+const SESSIONS_KEPT: u64 = 8;
+
+impl SessionSums {
+    /// The keys are others, and sessions are counted anew.
+    pub(crate) fn forget(&self) {
+        self.sends.store(0, Ordering::Relaxed);
+        self.takes.store(0, Ordering::Relaxed);
+    }
+
+    /// The peer agreed to a question that was asked when so many sessions had been confirmed.
+    pub(crate) fn send(&self, asked: u64) {
+        self.sends.store(asked, Ordering::Relaxed);
+    }
+
+    /// The peer is about to be told that it may send them.
+    pub(crate) fn take(&self, sessions: u64) {
+        self.takes.store(sessions, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sends(&self, sessions: u64) -> bool {
+        let sends = self.sends.load(Ordering::Relaxed);
+        sends != 0 && sends == sessions
+    }
+
+    /// How checksums come in.
+    pub(crate) fn incoming(&self, sessions: u64) -> Sums {
+        let takes = self.takes.load(Ordering::Relaxed);
+        sums(takes != 0 && sessions.wrapping_sub(takes) <= SESSIONS_KEPT)
+    }
+
+    pub(crate) fn status(&self, sessions: u64) -> PartialChecksums {
+        PartialChecksums { sent: self.sends(sessions), taken: self.incoming(sessions) == Sums::Partial }
+    }
+}
 
 pub(crate) const fn sums(partial: bool) -> Sums {
     if partial { Sums::Partial } else { Sums::Full }
@@ -148,6 +189,23 @@ pub(crate) const fn sums(partial: bool) -> Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_agreed_on_in_wireguard_is_sent_until_the_next_session_and_taken_for_some_more() {
+        let sums = SessionSums::default();
+        assert_eq!((sums.sends(0), sums.incoming(0)), (false, Sums::Full), "nothing was asked");
+        sums.send(3);
+        sums.take(3);
+        assert_eq!((sums.sends(3), sums.incoming(3)), (true, Sums::Partial));
+        assert_eq!((sums.sends(4), sums.incoming(4)), (false, Sums::Partial));
+        assert_eq!(sums.incoming(3 + SESSIONS_KEPT), Sums::Partial);
+        assert_eq!(sums.incoming(4 + SESSIONS_KEPT), Sums::Full);
+        // An answer that was long under way.
+        sums.send(3);
+        assert!(!sums.sends(5));
+        sums.forget();
+        assert_eq!((sums.sends(3), sums.incoming(3)), (false, Sums::Full));
+    }
 
     #[test]
     fn it_is_asked_for_while_whole_checksums_are_made_in_vain() {
@@ -181,10 +239,10 @@ mod tests {
     #[test]
     fn who_has_asked_guards_for_good() {
         let sums = PartialSums::default();
-        assert_eq!((sums.asks(), sums.guards()), (false, false));
         sums.want(true);
-        assert_eq!((sums.asks(), sums.guards()), (true, true));
+        assert!(!sums.guards());
+        sums.ask();
         sums.want(false);
-        assert_eq!((sums.asks(), sums.guards()), (false, true));
+        assert!(sums.guards());
     }
 }

@@ -4,12 +4,11 @@ use std::time::Instant;
 
 use twinmesh_wireguard::Peer;
 
-use crate::control::OWN_TOKEN;
+use crate::control::{answer_counts, is_agents};
 use crate::esp_outbound;
 use crate::esp_tunnel::EspTunnel;
 use crate::event::Event;
 use crate::outbound::{Ports, seal};
-use crate::partial_sums::{SENDS, TAKES};
 use crate::peer_slot::PeerSlot;
 use crate::probe::{self, Kind, Probe};
 use crate::send_batch::SendBatch;
@@ -24,43 +23,48 @@ pub(crate) fn probed_in_esp(
     now: Instant,
 ) -> Option<Event> {
     if probe.kind == Kind::Answer {
-        if probe.partial_sums {
-            tunnel.sums.send();
+        let present = slot.engines.tunnel();
+        let asked = present
+            .as_deref()
+            .filter(|tunnel| u64::from(tunnel.outbound.parameters().spi.get()) == answer_counts(probe.token));
+        if let Some(asked) = asked.filter(|_| probe.partial_sums) {
+            asked.sums.send();
             slot.engines.sums.agreed();
         }
         return answered(slot, probe);
     }
-    // The one that it came by, as long as the peer receives on that.
-    let present = slot.engines.tunnel();
-    let by = present.as_deref().filter(|_| !tunnel.sends()).unwrap_or(tunnel);
     let partial_sums = probe.partial_sums && slot.engines.sums.wanted();
     if partial_sums {
-        by.sums.take();
+        tunnel.sums.take();
     }
-    answer(slot, probe, partial_sums, |packet| esp_outbound::seal_one(by, packet, sends, ports, now));
+    answer(slot, probe, partial_sums, |packet| {
+        // By the one that it came by, as long as the peer receives on that.
+        match slot.engines.tunnel().as_deref().filter(|_| !tunnel.sends()) {
+            Some(next) => esp_outbound::seal_one(next, packet, sends, ports, now),
+            None => esp_outbound::seal_one(tunnel, packet, sends, ports, now),
+        }
+    });
     None
 }
 
-/// As [`probed_in_esp`]; the probe came in `datagram`.
 pub(crate) fn probed_in_wireguard(
     (slot, peer): (&PeerSlot, &mut Peer),
     probe: Probe,
-    datagram: &[u8],
     sends: &mut SendBatch,
     ports: Ports<'_>,
     now: Instant,
 ) -> Option<Event> {
     if probe.kind == Kind::Answer {
         if probe.partial_sums {
-            peer.note_of(datagram, SENDS);
+            slot.engines.sums.wireguard.send(answer_counts(probe.token));
             slot.engines.sums.agreed();
         }
         return answered(slot, probe);
     }
-    if probe.partial_sums && slot.engines.sums.wanted() {
-        peer.note(TAKES);
+    let partial_sums = probe.partial_sums && slot.engines.sums.wanted();
+    if partial_sums {
+        slot.engines.sums.wireguard.take(peer.sessions());
     }
-    let partial_sums = peer.noted() & TAKES != 0;
     answer(slot, probe, partial_sums, |packet| seal((slot, peer), packet, sends, ports, now));
     None
 }
@@ -72,5 +76,5 @@ fn answer(slot: &PeerSlot, probe: Probe, partial_sums: bool, seal: impl FnOnce(&
 }
 
 fn answered(slot: &PeerSlot, Probe { engine, token, .. }: Probe) -> Option<Event> {
-    (token != OWN_TOKEN).then_some(Event::Probed { peer: slot.key, engine, token })
+    is_agents(token).then_some(Event::Probed { peer: slot.key, engine, token })
 }

@@ -25,7 +25,6 @@ mod device;
 mod index;
 mod key;
 mod message;
-mod notes;
 mod output;
 mod paths;
 mod peer;

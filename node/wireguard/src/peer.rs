@@ -10,7 +10,6 @@ use crate::device::Device;
 use crate::index::PeerIndex;
 use crate::key::{PresharedKey, PublicKey};
 use crate::message::{data_header, initiation, is_older_session, receiver_of_response};
-use crate::notes::Notes;
 use crate::output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
 use crate::paths::{EndpointPolicy, Paths};
 use crate::reason::DropReason;
@@ -71,7 +70,7 @@ pub struct Peer {
     attempt: Option<Attempt>,
     /// Receiver index of the newest session that an authentic message came under.
     session: Option<u32>,
-    notes: Notes,
+    sessions: u64,
     last_handshake: Option<Instant>,
     /// That session's handshake was ours.
     is_initiator: bool,
@@ -102,7 +101,7 @@ impl Peer {
             paths,
             attempt: None,
             session: None,
-            notes: Notes::default(),
+            sessions: 0,
             last_handshake: None,
             is_initiator: false,
             rekey_due: false,
@@ -318,28 +317,10 @@ impl Peer {
         self.paths.endpoint()
     }
 
-    /// Notes bits of the caller's own meaning of the session that packets are sealed in. They end with it.
-    pub fn note(&mut self, bits: u8) {
-        if let Some(session) = self.session {
-            self.notes.note(session, bits);
-        }
-    }
-
-    /// Notes bits of the session that a data message came in, if packets are sealed in it.
-    pub fn note_of(&mut self, datagram: &[u8], bits: u8) {
-        if let Some((session, _)) = data_header(datagram) {
-            self.notes.note(session, bits);
-        }
-    }
-
-    /// What was noted of the session that packets are sealed in.
-    pub fn noted(&self) -> u8 {
-        self.session.filter(|_| self.has_session()).map_or(0, |session| self.notes.of(session))
-    }
-
-    /// What was noted of the session that a data message came in.
-    pub fn noted_of(&self, datagram: &[u8]) -> u8 {
-        data_header(datagram).map_or(0, |(session, _)| self.notes.of(session))
+    /// How many sessions were confirmed so far. A peer that has started again is in none of them, but only in later ones;
+    /// with one that has not, packets may go in either of two, if both ends began one at the same time.
+    pub const fn sessions(&self) -> u64 {
+        self.sessions
     }
 
     /// When the present or last session came to be.
@@ -401,7 +382,6 @@ impl Peer {
     /// The next one begins anew, and its indices and counters with it.
     fn tunnel_ended(&mut self) {
         self.session = None;
-        self.notes.end();
         self.attempt = None;
         self.exhausted = false;
         self.waiting = 0;
@@ -439,7 +419,7 @@ impl Peer {
     ) -> Option<Change> {
         let was_up = self.is_up(now);
         self.session = Some(receiver);
-        self.notes.enter(receiver);
+        self.sessions += 1;
         self.last_handshake = Some(now);
         self.is_initiator = data.is_none();
         self.attempt = None;

@@ -15,15 +15,40 @@ use crate::probe::{self, Kind, Probe};
 use crate::relays::Relays;
 use crate::send_batch::ESP_OVERHEAD;
 
-/// Of the probes of the data plane's own; the agent is not told of their answers.
-pub(crate) const OWN_TOKEN: u64 = 0;
+/// Of the probes of the data plane's own, which are even; the agent is not told of their answers.
+const OWN_TOKEN: u64 = 0;
+
+/// Whether the agent asked.
+pub(crate) const fn is_agents(token: u64) -> bool {
+    token % 2 == 1
+}
+
+/// Of the question whether checksums may be partial; `counts` says for how long an answer counts: in ESP the SPI of what
+/// was sealed with, in WireGuard how many sessions had been confirmed.
+const fn sums_token(counts: u64) -> u64 {
+    counts << 1
+}
+
+/// What [`sums_token`] was made of.
+pub(crate) const fn answer_counts(token: u64) -> u64 {
+    token >> 1
+}
 
 /// What a probe asks.
 #[derive(Clone, Copy)]
 struct Question {
     engine: Engine,
     attempt: u8,
-    token: u64,
+    token: Token,
+}
+
+/// What the answer is known by.
+#[derive(Clone, Copy)]
+enum Token {
+    /// Odd where it is the agent's.
+    Given(u64),
+    /// Of the question whether checksums may be partial: for how long the answer counts.
+    PartialSums,
 }
 
 impl Control {
@@ -44,7 +69,12 @@ impl Control {
     pub(crate) fn probe(&self, key: &PublicKey, engine: Engine, token: u64) -> bool {
         let table = self.shared.table.load();
         table.by_key(key).is_some_and(|slot| {
-            self.port.ask(slot, &table.relays, Question { engine, attempt: 0, token }, Instant::now())
+            self.port.ask(
+                slot,
+                &table.relays,
+                Question { engine, attempt: 0, token: Token::Given(token) },
+                Instant::now(),
+            )
         })
     }
 
@@ -62,7 +92,7 @@ impl Control {
         }
         if slot.engines.sums.is_due(now) {
             let engine = slot.engines.present.get();
-            self.port.ask(slot, relays, Question { engine, attempt: 0, token: OWN_TOKEN }, now);
+            self.port.ask(slot, relays, Question { engine, attempt: 0, token: Token::PartialSums }, now);
         }
     }
 
@@ -76,7 +106,12 @@ impl Control {
         let peer = slot.key;
         let event = match finding {
             Finding::Probe { attempt } => {
-                self.port.ask(slot, relays, Question { engine, attempt, token: OWN_TOKEN }, now);
+                self.port.ask(
+                    slot,
+                    relays,
+                    Question { engine, attempt, token: Token::Given(OWN_TOKEN) },
+                    now,
+                );
                 if engine == Engine::WireGuard && attempt == 1 {
                     // The other end may have lost the session with its memory.
                     self.port.act_on(slot, relays, |peer, out| peer.renew(out, now));
@@ -98,7 +133,14 @@ impl Port {
         let Question { engine, attempt, token } = question;
         let Some(ends) = slot.engines.probe_addresses() else { return false };
         let mut packet = [0; probe::MAX_LEN];
-        let request = |partial_sums| Probe { kind: Kind::Request, engine, attempt, partial_sums, token };
+        let request = |counts: u64| match token {
+            Token::Given(token) => Probe { kind: Kind::Request, engine, attempt, partial_sums: false, token },
+            Token::PartialSums => {
+                slot.engines.sums.ask();
+                let token = sums_token(counts);
+                Probe { kind: Kind::Request, engine, attempt, partial_sums: true, token }
+            }
+        };
         if let Some(marks) = slot.engines.marks(engine) {
             marks.used();
         }
@@ -107,8 +149,10 @@ impl Port {
                 let mut asked = false;
                 self.act_on(slot, relays, |peer, out| {
                     // What waits for a session is sealed in one that nobody knows yet.
-                    let partial_sums = peer.has_session() && slot.engines.sums.asks();
-                    let packet = request(partial_sums).write(ends, &mut packet)?;
+                    if matches!(token, Token::PartialSums) && !peer.has_session() {
+                        return None;
+                    }
+                    let packet = request(peer.sessions()).write(ends, &mut packet)?;
                     match peer.seal(packet, out, now) {
                         Sealed::Send(transmit) => {
                             asked = true;
@@ -124,11 +168,11 @@ impl Port {
                 asked
             }
             Engine::Esp => {
-                let packet = request(slot.engines.sums.asks()).write(ends, &mut packet);
-                let Some(packet) = packet else { return false };
                 let tunnel = slot.engines.tunnel();
                 let mut out = [0; probe::MAX_LEN + ESP_OVERHEAD];
                 let sealed = tunnel.as_ref().and_then(|tunnel| {
+                    let counts = tunnel.outbound.parameters().spi.get().into();
+                    let packet = request(counts).write(ends, &mut packet)?;
                     let length = tunnel.outbound.seal(packet, &mut out, now).ok()?;
                     Some((tunnel.path(), out.get(..length)?))
                 });

@@ -6,7 +6,7 @@ use super::{Pass, Way, seal};
 use crate::counters::DropReason;
 use crate::engine::Engine;
 use crate::esp_outbound;
-use crate::partial_sums::{SENDS, sums};
+use crate::partial_sums::sums;
 use crate::tun::Read;
 
 impl<'t> Pass<'t, '_> {
@@ -55,7 +55,8 @@ impl<'t> Pass<'t, '_> {
             }),
             Engine::WireGuard if length <= usize::from(slot.wireguard_mtu()) => {
                 let Some(peer) = held.take(slot) else { return false };
-                let sums = slot.engines.sums.outgoing(peer.noted() & SENDS != 0);
+                let agreed = peer.has_session() && slot.engines.sums.wireguard.sends(peer.sessions());
+                let sums = slot.engines.sums.outgoing(agreed);
                 for index in 0..whole.count() {
                     let length = whole.write(index, segment, sums);
                     match length.and_then(|length| segment.get(..length)) {
