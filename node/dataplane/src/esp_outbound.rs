@@ -69,7 +69,7 @@ pub(crate) fn seal_segments(
 fn commit(path: EspPath, sealed: usize, form: OuterForm, sends: &mut SendBatch, ports: Ports<'_>) {
     match path.encapsulation {
         Encapsulation::Udp => sends.commit_udp(sealed, path.remote, form, ports),
-        Encapsulation::Raw => sends.commit_raw(sealed, path.remote.ip(), form),
+        Encapsulation::Raw => sends.commit_raw(sealed, path.remote.ip(), form, ports),
     }
 }
 

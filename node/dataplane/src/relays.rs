@@ -65,6 +65,10 @@ impl Relays {
         self.carriers.remove_mut(&address)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.carriers.is_empty()
+    }
+
     /// Whose datagrams this server sends through this channel.
     pub(crate) fn peer_of(&self, server: SocketAddr, number: u16) -> Option<SocketAddr> {
         self.channels.get(&(server, number)).copied()
@@ -91,7 +95,7 @@ impl Relays {
         length: usize,
         transaction: impl FnOnce() -> Option<[u8; 12]>,
     ) -> Result<Option<(SocketAddr, Range<usize>)>, DropReason> {
-        if self.carriers.is_empty() {
+        if self.is_empty() {
             return Ok(Some((to, HEADROOM..HEADROOM + length)));
         }
         let (server, framed) = match self.carriers.get(&to) {

@@ -1,5 +1,7 @@
 //! Datagrams of one worker on their way out, in buffers that are made once.
 
+mod addresses;
+
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -10,9 +12,10 @@ use twinmesh_wireguard::{MIN_BUFFER_LEN, OVERHEAD};
 
 use crate::counters::{Call, DropReason};
 use crate::outbound::Ports;
-use crate::raw::{RawSocket, RawSockets};
+use crate::raw::RawSockets;
 use crate::sys::Message;
 use crate::turn::{HEADROOM, TAILROOM};
+use addresses::Addresses;
 
 /// Datagrams that are sent together, and packets read from the TUN device before what is queued is sent.
 pub(crate) const BATCH: usize = 64;
@@ -26,21 +29,27 @@ const MAX_TRAIN_LEN: usize = 65_535 - 40 - 8;
 
 /// Sealed datagrams on their way out. One `sendmmsg` takes all that go through one socket; neighbours of one size and one
 /// destination are a *train*, which is one message that the kernel cuts (GSO).
+///
+/// They lie end to end, so that a train is one piece of memory; only what may get a frame for a relay has room around it.
 pub(crate) struct SendBatch {
     storage: Box<[u8]>,
-    stride: usize,
+    /// The longest datagram.
+    longest: usize,
+    /// Where the next datagram begins, at least [`HEADROOM`] into the storage.
+    next: usize,
     queued: Vec<Queued>,
+    addresses: Addresses,
     /// Where ESP without UDP goes.
     raw: RawSockets,
     /// Names of indications to relays, which guard nothing: only the relay that sends no answer sees them.
     transactions: fastrand::Rng,
 }
 
-/// A datagram in its slot.
+/// A datagram in the storage.
 struct Queued {
     exit: Exit,
-    address: SockAddr,
-    /// Where in the slot: a relay wants more around it.
+    /// Its place among the [`Addresses`].
+    address: usize,
     range: Range<usize>,
     form: OuterForm,
 }
@@ -101,6 +110,7 @@ fn train_len(queued: &[Queued], most: usize) -> usize {
 /// The datagrams as messages, trains of at most `most` together.
 fn trains<'a>(
     mut queued: &'a [Queued],
+    addresses: &'a [SockAddr],
     mut pieces: &'a [IoSlice<'a>],
     most: usize,
 ) -> impl Iterator<Item = Message<'a>> + Clone {
@@ -111,19 +121,20 @@ fn trains<'a>(
         (queued, pieces) = (queued.get(length..)?, rest);
         let segment = if length > 1 { u16::try_from(first.range.len()).ok() } else { None };
         let OuterForm { from, traffic_class, .. } = first.form;
-        Some(Message { to: &first.address, from, pieces: own, segment, traffic_class })
+        Some(Message { to: addresses.get(first.address)?, from, pieces: own, segment, traffic_class })
     })
 }
 
 impl SendBatch {
     /// For inner packets of at most `max_packet` bytes.
     pub(crate) fn new(max_packet: usize, transactions: fastrand::Rng) -> Self {
-        let datagram = (max_packet + OVERHEAD.max(ESP_OVERHEAD)).max(MIN_BUFFER_LEN);
-        let stride = HEADROOM + datagram + TAILROOM;
+        let longest = (max_packet + OVERHEAD.max(ESP_OVERHEAD)).max(MIN_BUFFER_LEN);
         Self {
-            storage: vec![0; stride * (BATCH + SPARE)].into(),
-            stride,
+            storage: vec![0; (HEADROOM + longest + TAILROOM) * (BATCH + SPARE)].into(),
+            longest,
+            next: HEADROOM,
             queued: Vec::with_capacity(BATCH + SPARE),
+            addresses: Addresses::with_capacity(BATCH + SPARE),
             raw: RawSockets::default(),
             transactions,
         }
@@ -139,8 +150,7 @@ impl SendBatch {
         if self.queued.len() >= BATCH {
             self.flush(ports);
         }
-        let start = self.queued.len() * self.stride;
-        &mut self.storage[start + HEADROOM..start + self.stride - TAILROOM]
+        &mut self.storage[self.next..self.next + self.longest]
     }
 
     /// Makes room for so many datagrams, if it can be, so that they stay together.
@@ -157,11 +167,11 @@ impl SendBatch {
         destinations: impl Iterator<Item = SocketAddr>,
         ports: Ports<'_>,
     ) {
-        let first = self.queued.len() * self.stride + HEADROOM;
+        let mut last = self.next;
         for destination in destinations.take(SPARE) {
-            let start = self.queued.len() * self.stride + HEADROOM;
-            if start != first {
-                self.storage.copy_within(first..first + length, start);
+            if self.next != last {
+                self.storage.copy_within(last..last + length, self.next);
+                last = self.next;
             }
             self.commit_udp(length, destination, OuterForm::default(), ports);
         }
@@ -169,14 +179,15 @@ impl SendBatch {
 
     /// Takes the datagram in [`Self::slot`], to be sent in UDP from the shared port.
     pub(crate) fn commit_udp(&mut self, length: usize, to: SocketAddr, form: OuterForm, ports: Ports<'_>) {
-        let start = self.queued.len() * self.stride;
-        let slot = &mut self.storage[start..start + self.stride];
+        let start = self.next - HEADROOM;
+        let slot = &mut self.storage[start..self.next + length + TAILROOM];
         let transactions = &mut self.transactions;
         match ports.relays.carry(to, slot, length, || Some(std::array::from_fn(|_| transactions.u8(..)))) {
-            Ok(Some((next, range))) => match ports.udp.address(next) {
+            Ok(Some((next, range))) => match self.addresses.of_udp(next, ports.udp) {
                 Some(address) => {
                     let form = OuterForm { from: form.from.filter(|_| next == to), ..form };
-                    self.queued.push(Queued { exit: Exit::Udp, address, range, form });
+                    let range = start + range.start..start + range.end;
+                    self.push_queued(Queued { exit: Exit::Udp, address, range, form }, ports);
                 }
                 None => ports.counters.dropped(DropReason::NoIpv6),
             },
@@ -186,9 +197,15 @@ impl SendBatch {
     }
 
     /// Takes the ESP packet in [`Self::slot`], to be sent as it is.
-    pub(crate) fn commit_raw(&mut self, length: usize, to: IpAddr, form: OuterForm) {
-        let (exit, address) = (Exit::Raw { to }, RawSocket::address(to));
-        self.queued.push(Queued { exit, address, range: HEADROOM..HEADROOM + length, form });
+    pub(crate) fn commit_raw(&mut self, length: usize, to: IpAddr, form: OuterForm, ports: Ports<'_>) {
+        let (address, range) = (self.addresses.of_raw(to), self.next..self.next + length);
+        self.push_queued(Queued { exit: Exit::Raw { to }, address, range, form }, ports);
+    }
+
+    fn push_queued(&mut self, queued: Queued, Ports { relays, .. }: Ports<'_>) {
+        let room = if relays.is_empty() { 0 } else { HEADROOM };
+        self.next = queued.range.end + room;
+        self.queued.push(queued);
     }
 
     /// Copies a datagram that was written elsewhere.
@@ -206,10 +223,8 @@ impl SendBatch {
             return;
         }
         let mut pieces = [IoSlice::new(&[]); BATCH + SPARE];
-        for ((piece, slot), queued) in
-            pieces.iter_mut().zip(self.storage.chunks_exact(self.stride)).zip(&self.queued)
-        {
-            *piece = IoSlice::new(&slot[queued.range.clone()]);
+        for (piece, queued) in pieces.iter_mut().zip(&self.queued) {
+            *piece = IoSlice::new(&self.storage[queued.range.clone()]);
         }
         let mut rest = pieces.as_slice();
         for run in self.queued.chunk_by(Queued::joins) {
@@ -218,11 +233,13 @@ impl SendBatch {
             self.send_run(run, own, ports.udp.most_segments(), ports);
         }
         self.queued.clear();
+        self.addresses.clear();
+        self.next = HEADROOM;
     }
 
     /// Sends datagrams that go through one socket. If a train is refused, each of it goes alone.
     fn send_run(&self, run: &[Queued], pieces: &[IoSlice<'_>], most: usize, ports: Ports<'_>) {
-        let messages = trains(run, pieces, most);
+        let messages = trains(run, self.addresses.all(), pieces, most);
         let mut done = 0;
         while let Err(error) = self.send(run, &messages, &mut done, ports) {
             let gone: usize = messages.clone().take(done).map(|train| train.pieces.len()).sum();

@@ -10,6 +10,8 @@ use socket2::SockAddr;
 
 /// Messages that one call takes.
 const MAX_MESSAGES: usize = 64;
+/// Pieces of memory that one call takes.
+const MAX_PIECES: usize = 128;
 
 /// A datagram in its pieces, or several of one size; whither, from where if not as the kernel routes it, and the DSCP and
 /// ECN bits of the outer header.
@@ -112,14 +114,21 @@ pub(crate) fn send_messages<'a>(
     // SAFETY: zero bytes are a valid `mmsghdr`: null pointers with lengths of 0.
     let mut headers: [libc::mmsghdr; MAX_MESSAGES] = unsafe { mem::zeroed() };
     let mut controls: [MaybeUninit<Controls>; MAX_MESSAGES] = [const { MaybeUninit::uninit() }; MAX_MESSAGES];
+    let mut memory = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; MAX_PIECES];
+    let mut room = memory.as_mut_slice();
     let mut count = 0;
     for ((header, control), message) in headers.iter_mut().zip(&mut controls).zip(messages) {
         let Message { to, pieces, .. } = message;
+        if count > 0 && pieces.len() > room.len() {
+            break;
+        }
+        let vectors;
+        (vectors, room) = end_to_end(pieces, room);
         // The kernel only reads through these pointers, although their types say otherwise.
         header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_namelen = to.len();
-        header.msg_hdr.msg_iov = pieces.as_ptr().cast_mut().cast();
-        header.msg_hdr.msg_iovlen = pieces.len() as _;
+        header.msg_hdr.msg_iov = vectors.as_mut_ptr();
+        header.msg_hdr.msg_iovlen = vectors.len() as _;
         if message.needs_controls() {
             let control = control.write(Controls::of(&message));
             header.msg_hdr.msg_control = control.words.as_mut_ptr().cast();
@@ -132,4 +141,48 @@ pub(crate) fn send_messages<'a>(
     // The kernel writes `msg_len` of the headers only.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// The pieces in as much of the room as they take, those that lie end to end as one, which the kernel copies quicker; and
+/// the rest of the room. Pieces beyond the room are left out.
+fn end_to_end<'r>(
+    pieces: &[IoSlice<'_>],
+    room: &'r mut [libc::iovec],
+) -> (&'r mut [libc::iovec], &'r mut [libc::iovec]) {
+    let mut used = 0;
+    for piece in pieces {
+        let start = piece.as_ptr().cast_mut();
+        match room.get_mut(..used).and_then(<[_]>::last_mut) {
+            Some(last) if last.iov_base.wrapping_byte_add(last.iov_len) == start.cast() => {
+                last.iov_len += piece.len();
+            }
+            _ => {
+                let Some(next) = room.get_mut(used) else { break };
+                *next = libc::iovec { iov_base: start.cast(), iov_len: piece.len() };
+                used += 1;
+            }
+        }
+    }
+    room.split_at_mut(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_end_to_end_is_one_piece_and_nothing_is_lost_or_moved() {
+        let bytes: Vec<u8> = (0..10).collect();
+        let none = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+        let taken = |ranges: &[std::ops::Range<usize>], room: usize| -> Vec<(usize, usize)> {
+            let pieces: Vec<_> = ranges.iter().map(|range| IoSlice::new(&bytes[range.clone()])).collect();
+            let mut room = vec![none; room];
+            let (used, _) = end_to_end(&pieces, &mut room);
+            used.iter().map(|it| (it.iov_base.addr() - bytes.as_ptr().addr(), it.iov_len)).collect()
+        };
+        assert_eq!(taken(&[0..2, 2..5, 5..6], 3), [(0, 6)]);
+        assert_eq!(taken(&[0..2, 3..5, 5..6, 2..3], 4), [(0, 2), (3, 3), (2, 1)]);
+        assert_eq!(taken(&[4..6, 4..6], 2), [(4, 2), (4, 2)], "the same again");
+        assert_eq!(taken(&[0..1, 2..3, 4..5], 2), [(0, 1), (2, 1)], "no room");
+    }
 }
