@@ -9,11 +9,12 @@ use crate::counters::Counters;
 use crate::joiner::Joiner;
 use crate::tun::TunQueue;
 
-/// Opened packets, in their order. Those that were opened where they had been received lie there until the end of that
-/// buffer, the others in a buffer of this one's.
+/// Opened packets, in their order. Those that were opened where they had been received lie there until they are written,
+/// the others in a buffer of this one's.
 pub(crate) struct InnerBatch {
-    /// Places in the buffer of the socket.
+    /// Places in what was received.
     received: Vec<Inner>,
+    received_bytes: usize,
     storage: Box<[u8]>,
     used: usize,
     /// Places in `storage`, all later than those above.
@@ -28,20 +29,26 @@ pub(crate) struct Inner {
 }
 
 impl InnerBatch {
-    /// Of one buffer of the socket's, 64 KiB, of which transport mode makes at most twice as much, and room for the
-    /// longest datagram behind it.
-    const CAPACITY: usize = 3 * 65_536;
-    /// Places of one buffer's packets without growing: a buffer of the shortest of WireGuard has fewer.
-    const USUAL_PACKETS: usize = 65_536 / 48;
+    /// Of 64 KiB that wait and one more buffer of the socket's, of which transport mode makes at most twice as much, and
+    /// room for the longest datagram behind it.
+    const CAPACITY: usize = 4 * 65_536;
+    /// Places without growing: of two buffers of the shortest of WireGuard.
+    const USUAL_PACKETS: usize = 2 * 65_536 / 48;
 
     pub(crate) fn new() -> Self {
         Self {
             received: Vec::with_capacity(Self::USUAL_PACKETS),
+            received_bytes: 0,
             storage: vec![0; Self::CAPACITY].into(),
             used: 0,
             copied: Vec::with_capacity(Self::USUAL_PACKETS),
             joiner: Joiner::new(),
         }
+    }
+
+    /// How much waits to be written.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.received_bytes + self.used
     }
 
     /// Where the next datagram of any length is to be opened, or a packet to be made.
@@ -60,9 +67,10 @@ impl InnerBatch {
         self.used += length;
     }
 
-    /// Takes the packet at that place of the socket's buffer, of which these are the bytes.
+    /// Takes the packet at that place of what was received, of which these are the bytes.
     pub(crate) fn commit_received(&mut self, place: Range<usize>, packet: &[u8], sums: Sums) {
         if self.copied.is_empty() {
+            self.received_bytes += packet.len();
             return self.received.push(Inner { place, sums });
         }
         if let Some(space) = self.space().get_mut(..packet.len()) {
@@ -71,11 +79,11 @@ impl InnerBatch {
         }
     }
 
-    /// Writes everything; `buffer` is the socket's.
+    /// Writes everything; `buffer` is what was received.
     pub(crate) fn flush(&mut self, buffer: &mut [u8], tun: &TunQueue, counters: &Counters) {
-        let Self { received, storage, used, copied, joiner } = self;
+        let Self { received, received_bytes, storage, used, copied, joiner } = self;
         joiner.write(buffer, received.drain(..), tun, counters);
         joiner.write(storage, copied.drain(..), tun, counters);
-        *used = 0;
+        (*received_bytes, *used) = (0, 0);
     }
 }

@@ -240,9 +240,10 @@ impl Counters {
         }
     }
 
-    pub(crate) fn datagram(&self, kind: DatagramKind) {
+    /// So many datagrams of one kind came.
+    pub(crate) fn datagrams(&self, kind: DatagramKind, count: u64) {
         if let Some(counter) = self.datagrams.get(kind as usize) {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -269,9 +270,9 @@ impl Counters {
         self.rx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// An inner packet was sealed, or waits for its session.
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.tx_packets.fetch_add(1, Ordering::Relaxed);
+    /// So many inner packets, of so many bytes together, were sealed, or wait for their session.
+    pub(crate) fn sent(&self, packets: usize, bytes: usize) {
+        self.tx_packets.fetch_add(packets as u64, Ordering::Relaxed);
         self.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
@@ -340,7 +341,7 @@ mod tests {
         let threads = [Counters::default(), Counters::default()];
         for thread in &threads {
             thread.dropped(DropReason::NoRoute);
-            thread.datagram(DatagramKind::Stun);
+            thread.datagrams(DatagramKind::Stun, 1);
             thread.received(1, 100);
             thread.adjusted(Adjustment::MssClamped);
         }

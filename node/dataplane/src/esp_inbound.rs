@@ -28,7 +28,7 @@ const HOP_LIMIT: u8 = 64;
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) from: IpAddr,
-    /// The sender's port, where it came in UDP.
+    /// The sender's port, where it came in UDP and is not known to come from where the path leads.
     pub(crate) port: Option<u16>,
     /// The lower two bits of the outer header's traffic class.
     pub(crate) ecn: u8,
@@ -37,6 +37,8 @@ pub(crate) struct Arrival {
 /// What a packet was besides what it carries.
 #[derive(Default)]
 pub(crate) struct Taken<'t> {
+    /// No later one had come before it.
+    pub(crate) newest: bool,
     /// It carries a probe, and nothing for the TUN device.
     pub(crate) probe: Option<(&'t PeerSlot, Probe)>,
     /// It came from elsewhere than where the peer's path leads.
@@ -58,7 +60,7 @@ pub(crate) fn open<'t>(
     let local = tunnel.local.unwrap_or(from);
     let outer = Addresses { source: from, destination: local };
     let opened = tunnel.inbound.open(datagram, outer, now).map_err(DropReason::Esp)?;
-    let mut taken = Taken::default();
+    let mut taken = Taken { newest: opened.newest, ..Taken::default() };
     if let Some(port) = port.filter(|_| opened.newest) {
         taken.elsewhere = heard_from(tunnel, SocketAddr::new(from, port), table, now);
     }

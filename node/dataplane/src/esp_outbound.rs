@@ -52,17 +52,26 @@ pub(crate) fn seal_segments(
     let path = tunnel.path();
     let traffic_class = outer_fields(&tunnel.outer, whole.packet().bytes()).traffic_class;
     let form = OuterForm { from: path.local, traffic_class, in_fragments: false };
+    let mut run = u32::try_from(whole.count())
+        .ok()
+        .and_then(|count| tunnel.outbound.run(count, whole.packets_len(), now));
+    let (mut packets, mut bytes) = (0, 0);
     for index in 0..whole.count() {
         let length = whole.packet_len(index);
         let write = |text: &mut [u8]| whole.write(index, text, sums) == Some(length);
-        match tunnel.outbound.seal_with(length, sends.slot(ports), now, write) {
+        let sealed = match &mut run {
+            Some(run) => run.seal_with(length, sends.slot(ports), write),
+            None => tunnel.outbound.seal_with(length, sends.slot(ports), now, write),
+        };
+        match sealed {
             Ok(sealed) => {
-                ports.counters.sent(length);
+                (packets, bytes) = (packets + 1, bytes + length);
                 commit(path, sealed, form, sends, ports);
             }
             Err(reason) => ports.counters.dropped(DropReason::EspSeal(reason)),
         }
     }
+    ports.counters.sent(packets, bytes);
     true
 }
 
@@ -84,7 +93,7 @@ pub(crate) fn seal_one(
     let slot = sends.slot(ports);
     match tunnel.outbound.seal(packet, slot, now) {
         Ok(length) => {
-            ports.counters.sent(packet.len());
+            ports.counters.sent(1, packet.len());
             let path = tunnel.path();
             let form = OuterForm {
                 from: path.local,

@@ -1,5 +1,6 @@
 //! UDP → demultiplexer → open → source check → TUN, a batch at a time.
 
+mod raw;
 mod relayed;
 
 use std::io::{self, IoSliceMut};
@@ -25,7 +26,6 @@ use crate::fit::clamp;
 use crate::outbound::{Held, Ports, commit};
 use crate::peer_slot::PeerSlot;
 use crate::probed::{probed_in_esp, probed_in_wireguard};
-use crate::raw::RawSocket;
 use crate::send_batch::SendBatch;
 use crate::table::Table;
 use crate::udp;
@@ -54,7 +54,7 @@ struct Outer {
     to: Option<IpAddr>,
     /// The lower two bits of the outer header's traffic class.
     ecn: u8,
-    /// Where in the buffer the datagram begins.
+    /// Where in what was received the datagram begins.
     start: usize,
 }
 
@@ -68,6 +68,19 @@ struct Pass<'t, 'p> {
     held: Held<'t>,
     ports: Ports<'p>,
     now: Instant,
+    /// Datagrams of one kind that are not yet counted.
+    kind: (DatagramKind, u64),
+    /// Of the last ESP packet.
+    esp: Option<EspSender<'t>>,
+}
+
+/// The far end of a tunnel in one pass.
+#[derive(Clone, Copy)]
+struct EspSender<'t> {
+    spi: Spi,
+    tunnel: &'t EspTunnel,
+    /// From where one of its newest packets came, of which the tunnel knows.
+    heard_from: Option<SocketAddr>,
 }
 
 impl Inbound {
@@ -94,19 +107,24 @@ impl Inbound {
             receive(&mut self.storage, &mut self.metas, |buffers, metas| ports.udp.receive(buffers, metas))?;
         let Some(count) = received else { return Ok(true) };
         let (mut pass, storage, metas) = self.pass(table, device, sends, ports);
-        for (buffer, meta) in storage.chunks_exact_mut(BUFFER_LEN).zip(metas.iter().take(count)) {
+        for (meta, start) in metas.iter().take(count).zip((0..).step_by(BUFFER_LEN)) {
             let from = udp::canonical(meta.addr);
             let ecn = meta.ecn.map_or(0, |ecn| ecn as u8);
-            let outer = Outer { from, to: meta.dst_ip, ecn, start: 0 };
-            let (filled, stride) = (buffer.get_mut(..meta.len).unwrap_or_default(), meta.stride.max(1));
+            let outer = Outer { from, to: meta.dst_ip, ecn, start };
+            let filled = storage.get_mut(start..start + meta.len).unwrap_or_default();
+            let stride = meta.stride.max(1);
             if filled.is_empty() {
                 pass.datagram(outer, filled);
             }
             for (index, datagram) in filled.chunks_mut(stride).enumerate() {
-                pass.datagram(Outer { start: index * stride, ..outer }, datagram);
+                pass.datagram(Outer { start: start + index * stride, ..outer }, datagram);
             }
-            pass.flush(filled);
+            // A super-packet of the sender's may be longer than a train: its end comes in the next buffer.
+            if pass.opened.bytes() > BUFFER_LEN {
+                pass.flush(storage);
+            }
         }
+        pass.flush(storage);
         pass.end(events);
         Ok(count < BATCH_SIZE)
     }
@@ -121,57 +139,8 @@ impl Inbound {
     ) -> (Pass<'t, 'p>, &'p mut [u8], &'p [RecvMeta]) {
         let Self { storage, metas, opened, news } = self;
         let (held, now) = (Held::default(), Instant::now());
-        (Pass { table, device, news, sends, opened, held, ports, now }, storage, metas)
-    }
-}
-
-impl Inbound {
-    /// Carries one batch of ESP packets without UDP; true when the socket has no more. Whose SPI is not ours belongs to
-    /// the kernel or to another program, which have copies of their own.
-    pub(crate) fn run_raw(
-        &mut self,
-        socket: &RawSocket,
-        table: &Table,
-        events: &Events,
-        sends: &mut SendBatch,
-        ports: Ports<'_>,
-    ) -> io::Result<bool> {
-        let received =
-            receive(&mut self.storage, &mut self.metas, |buffers, metas| socket.receive(buffers, metas))?;
-        let Some(count) = received else { return Ok(true) };
-        let now = Instant::now();
-        for (buffer, meta) in self.storage.chunks_exact_mut(BUFFER_LEN).zip(self.metas.iter().take(count)) {
-            let received = buffer.get_mut(..meta.len).unwrap_or_default();
-            let Some(packet) = socket.esp_offset(received).and_then(|offset| received.get_mut(offset..))
-            else {
-                continue;
-            };
-            let Some(tunnel) = Spi::of_packet(packet).and_then(|spi| table.esp.by_spi(spi)) else { continue };
-            ports.counters.raw_esp();
-            let arrival =
-                Arrival { from: meta.addr.ip(), port: None, ecn: meta.ecn.map_or(0, |ecn| ecn as u8) };
-            match esp_inbound::open(tunnel, arrival, packet, table, &mut self.opened, ports, now) {
-                Ok(taken) => {
-                    take_packet(&taken, tunnel, packet, 0, &mut self.opened);
-                    self.news.extend(follow_up(taken, tunnel, sends, ports, now));
-                }
-                Err(reason) => ports.counters.dropped(reason),
-            }
-            self.opened.flush(packet, ports.tun, ports.counters);
-        }
-        self.news.drain(..).for_each(|event| events(event));
-        sends.flush(ports);
-        Ok(count < BATCH_SIZE)
-    }
-
-    /// Reads what routers say of packets of ESP tunnels; true when there is no more.
-    pub(crate) fn run_too_big(&mut self, socket: &RawSocket, table: &Table) -> io::Result<bool> {
-        let buffer = self.storage.get_mut(..BUFFER_LEN).unwrap_or_default();
-        for _ in 0..BATCH_SIZE {
-            let Some(report) = socket.too_big(buffer)? else { return Ok(true) };
-            table.esp.too_big(&report, Instant::now());
-        }
-        Ok(false)
+        let kind = (DatagramKind::Unknown, 0);
+        (Pass { table, device, news, sends, opened, held, ports, now, kind, esp: None }, storage, metas)
     }
 }
 
@@ -192,13 +161,14 @@ fn receive(
 }
 
 impl<'t> Pass<'t, '_> {
-    /// Writes the packets that were opened; `buffer` is the one that held them.
+    /// Writes the packets that were opened; `buffer` is what they were received in.
     fn flush(&mut self, buffer: &mut [u8]) {
         self.opened.flush(buffer, self.ports.tun, self.ports.counters);
     }
 
     /// Hands out what has gathered.
     fn end(self, events: &Events) {
+        self.count_kind();
         let Self { news, sends, held, ports, .. } = self;
         // Not before the last peer's lock is released: the receiver may call back.
         drop(held);
@@ -209,7 +179,11 @@ impl<'t> Pass<'t, '_> {
     fn datagram(&mut self, outer: Outer, datagram: &mut [u8]) {
         let Outer { from, to, .. } = outer;
         let kind = classify(datagram);
-        self.ports.counters.datagram(kind);
+        if self.kind.0 != kind {
+            self.count_kind();
+            self.kind = (kind, 0);
+        }
+        self.kind.1 += 1;
         match kind {
             DatagramKind::WireGuard => self.wireguard(from, datagram),
             DatagramKind::Stun => self.news.push(Event::Stun { from, datagram: datagram.to_vec() }),
@@ -224,19 +198,39 @@ impl<'t> Pass<'t, '_> {
         }
     }
 
+    fn count_kind(&self) {
+        if self.kind.1 > 0 {
+            self.ports.counters.datagrams(self.kind.0, self.kind.1);
+        }
+    }
+
     fn esp(&mut self, Outer { from, ecn, start, .. }: Outer, datagram: &mut [u8]) {
-        let Some(tunnel) = Spi::of_packet(datagram).and_then(|spi| self.table.esp.by_spi(spi)) else {
+        let Some(EspSender { tunnel, heard_from, .. }) = self.esp_sender(datagram) else {
             return self.dropped(DropReason::Esp(EspDrop::UnknownSpi));
         };
-        let arrival = Arrival { from: from.ip(), port: Some(from.port()), ecn };
+        let port = (heard_from != Some(from)).then_some(from.port());
+        let arrival = Arrival { from: from.ip(), port, ecn };
         let Self { table, opened, ports, now, .. } = self;
         match esp_inbound::open(tunnel, arrival, datagram, table, opened, *ports, *now) {
             Ok(taken) => {
+                if let Some(sender) = self.esp.as_mut().filter(|_| taken.newest) {
+                    sender.heard_from = Some(from);
+                }
                 take_packet(&taken, tunnel, datagram, start, opened);
                 self.news.extend(follow_up(taken, tunnel, self.sends, self.ports, self.now));
             }
             Err(reason) => self.dropped(reason),
         }
+    }
+
+    /// Whose ESP packet it is: neighbours mostly are of one tunnel.
+    fn esp_sender(&mut self, packet: &[u8]) -> Option<EspSender<'t>> {
+        let spi = Spi::of_packet(packet)?;
+        if self.esp.is_none_or(|last| last.spi != spi) {
+            let tunnel = self.table.esp.by_spi(spi)?;
+            self.esp = Some(EspSender { spi, tunnel, heard_from: None });
+        }
+        self.esp
     }
 
     fn wireguard(&mut self, from: SocketAddr, datagram: &[u8]) {
@@ -301,7 +295,7 @@ impl<'t> Pass<'t, '_> {
     }
 }
 
-/// Lets the packet of a datagram, which begins at `start` in the buffer, wait for the end of that buffer.
+/// Lets the packet of a datagram, which begins at `start` in what was received, wait to be written.
 fn take_packet(
     taken: &Taken<'_>,
     tunnel: &EspTunnel,

@@ -13,7 +13,7 @@ use crate::tun::TunQueue;
 /// Flows that are joined side by side; with one more, the oldest goes.
 const MAX_FLOWS: usize = 8;
 
-/// Joins the packets of one buffer. What it holds is made once.
+/// Joins packets that lie in one buffer. What it holds is made once.
 pub(crate) struct Joiner {
     /// In the order in which they began.
     open: Vec<Super>,

@@ -303,7 +303,7 @@ pub(crate) fn seal(
         Sealed::Waiting(transmit) => transmit,
         Sealed::Dropped(reason) => return ports.counters.dropped(DropReason::WireGuard(reason)),
     };
-    ports.counters.sent(packet.len());
+    ports.counters.sent(1, packet.len());
     if let Some(Transmit { to, datagram }) = transmit {
         let length = datagram.len();
         commit((slot, peer), to, length, sends, ports);

@@ -73,9 +73,9 @@ impl Counters {
         self.count_bytes(bytes);
     }
 
-    /// One packet more, unless there are `limit` already; how many there were before.
-    pub(crate) fn take_packet(&self, limit: u64) -> Option<u64> {
-        let more = |packets| (packets < limit).then(|| packets + 1);
+    /// So many packets more, unless there would be more than `limit`; how many there were before.
+    pub(crate) fn take_packets(&self, count: u64, limit: u64) -> Option<u64> {
+        let more = |packets: u64| packets.checked_add(count).filter(|packets| *packets <= limit);
         self.packets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()
     }
 
@@ -148,9 +148,11 @@ mod tests {
         let counters = Counters::default();
         counters.count_alone(100);
         counters.count(0);
-        assert_eq!(counters.take_packet(3), Some(2));
-        assert_eq!(counters.take_packet(3), None);
+        assert_eq!(counters.take_packets(1, 3), Some(2));
+        assert_eq!(counters.take_packets(1, 3), None);
+        assert_eq!(counters.take_packets(3, 5), None);
+        assert_eq!(counters.take_packets(2, 5), Some(3));
         counters.count_bytes(1);
-        assert_eq!((counters.snapshot().packets, counters.snapshot().bytes), (3, 101));
+        assert_eq!((counters.snapshot().packets, counters.snapshot().bytes), (5, 101));
     }
 }

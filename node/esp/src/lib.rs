@@ -39,7 +39,7 @@ pub use inbound::{Addresses, Content, InboundSa, Opened};
 pub use keys::{KeyError, KeyMaterial, Keyed};
 pub use lifetime::{Lifetime, LifetimeState, Limits};
 pub use nat::{OriginalAddresses, repair_checksum};
-pub use outbound::OutboundSa;
+pub use outbound::{OutboundSa, Run};
 pub use outer::{
     Copied, DfPolicy, DscpPolicy, EcnPolicy, FlowLabelPolicy, OuterHeader, OuterPolicy, decapsulate_ecn,
     outer_fields, write_ip_header, write_udp_header,

@@ -1,5 +1,7 @@
 //! Outbound SA: one IP packet in, one ESP packet out (RFC 4303 §3.3).
 
+mod run;
+
 use std::fmt;
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ use crate::parameters::{Mode, SaParameters};
 use crate::reason::SealError;
 use crate::transport::split_transport;
 use crate::{lifetime, next_header};
+pub use run::Run;
 
 /// SPI and the sequence's low half.
 const HEADER_LEN: usize = 8;
@@ -74,7 +77,7 @@ impl OutboundSa {
     /// In transport mode what comes out is what goes behind the headers that [`split_transport`] leaves outside.
     pub fn seal(&self, packet: &[u8], out: &mut [u8], now: Instant) -> Result<usize, SealError> {
         let sealed = self.payload(packet).and_then(|(next_header, payload)| {
-            self.protect(payload.len(), self.tfc_len(payload.len()), out, now, |text| {
+            self.protect_one(payload.len(), self.tfc_len(payload.len()), out, now, |text| {
                 text.copy_from_slice(payload);
                 Some(next_header)
             })
@@ -92,7 +95,7 @@ impl OutboundSa {
         write: impl FnOnce(&mut [u8]) -> bool,
     ) -> Result<usize, SealError> {
         let sealed = match self.parameters.mode {
-            Mode::Tunnel => self.protect(len, self.tfc_len(len), out, now, |text| {
+            Mode::Tunnel => self.protect_one(len, self.tfc_len(len), out, now, |text| {
                 write(text).then(|| next_header::of_whole_packet(text)).flatten()
             }),
             Mode::Transport => Err(SealError::Malformed),
@@ -102,7 +105,7 @@ impl OutboundSa {
 
     /// Seals a dummy as long as a packet of `length` bytes, which the receiver drops (RFC 4303 §2.6).
     pub fn seal_dummy(&self, length: u16, out: &mut [u8], now: Instant) -> Result<usize, SealError> {
-        let sealed = self.protect(0, length.into(), out, now, |_| Some(next_header::NONE));
+        let sealed = self.protect_one(0, length.into(), out, now, |_| Some(next_header::NONE));
         sealed.inspect_err(|error| self.counters.count_refusal(*error))
     }
 
@@ -184,8 +187,8 @@ impl OutboundSa {
         HEADER_LEN + self.iv_len + text_len + self.icv_len
     }
 
-    /// `write` makes the payload where it is to lie, and says what it is.
-    fn protect(
+    /// As [`Self::protect`], if the SA still lives.
+    fn protect_one(
         &self,
         payload_len: usize,
         padded_len: usize,
@@ -196,16 +199,29 @@ impl OutboundSa {
         if self.limited && self.parameters.lifetime.is_over(self.used(now)) {
             return Err(SealError::Expired);
         }
+        let len = self.protect(payload_len, padded_len, out, || self.next_sequence(), write)?;
+        self.counters.count_bytes(payload_len);
+        Ok(len)
+    }
+
+    /// `write` makes the payload where it is to lie, and says what it is; after it `number` gives the sequence number.
+    fn protect(
+        &self,
+        payload_len: usize,
+        padded_len: usize,
+        out: &mut [u8],
+        number: impl FnOnce() -> Result<u64, SealError>,
+        write: impl FnOnce(&mut [u8]) -> Option<u8>,
+    ) -> Result<usize, SealError> {
         let len = self.protected_len(padded_len);
         let sealed = out.get_mut(..len).ok_or(SealError::BufferTooShort)?;
         let (header, rest) = sealed.split_first_chunk_mut::<HEADER_LEN>().ok_or(SealError::BufferTooShort)?;
         self.write_text(payload_len, padded_len, rest, write)?;
-        let sequence = self.next_sequence()?;
+        let sequence = number()?;
         // One store, since the cipher reads it back at once as one word.
         let spi_and_low = u64::from(self.parameters.spi.get()) << 32 | sequence & u64::from(u32::MAX);
         *header = spi_and_low.to_be_bytes();
         self.cipher.seal(sequence, self.parameters.esn, sealed);
-        self.counters.count_bytes(payload_len);
         Ok(len)
     }
 
@@ -240,9 +256,13 @@ impl OutboundSa {
 
     /// The next number, until all are used. Never wraps, however many callers try (RFC 4303 §3.3.3).
     fn next_sequence(&self) -> Result<u64, SealError> {
-        let left = lifetime::sequence_limit(self.parameters.esn).saturating_sub(self.used_before);
-        let packets = self.counters.take_packet(left).ok_or(SealError::SequenceExhausted)?;
-        Ok(self.used_before + packets + 1)
+        let before = self.counters.take_packets(1, self.numbers_left());
+        Ok(self.used_before + before.ok_or(SealError::SequenceExhausted)? + 1)
+    }
+
+    /// How many packets it can number, all in all.
+    const fn numbers_left(&self) -> u64 {
+        lifetime::sequence_limit(self.parameters.esn).saturating_sub(self.used_before)
     }
 }
 

@@ -82,6 +82,15 @@ impl<'a> SuperPacket<'a> {
         }
     }
 
+    /// Length in bytes of all packets together.
+    pub fn packets_len(&self) -> usize {
+        let headers = match &self.work {
+            Work::Segments { template, .. } => template.layout().headers.len(),
+            Work::Nothing | Work::Checksum { .. } => 0,
+        };
+        self.packet.bytes().len() + headers * (self.count() - 1)
+    }
+
     /// Writes a packet and says how long it is; `None` past the last one and if `out` is too short.
     ///
     /// With [`Sums::Partial`], the checksum is left partial where [`crate::single`] at the far end can tell. It is

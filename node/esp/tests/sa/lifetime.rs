@@ -20,6 +20,8 @@ fn at_the_hard_limit_of_packets_or_bytes_both_ends_stop() {
     for parameters in [with(packets(2), packets(4)), with(bytes(40), bytes(61))] {
         let (out, into) = pair(&parameters);
         let (now, mut sealed) = (out.made(), [0; 100]);
+        assert!(out.run(4, 80, now).is_none(), "the limit may lie among them");
+        assert_eq!(out.sequence(), 0, "no number is lost");
         for state in [LifetimeState::Fresh, LifetimeState::Fresh, LifetimeState::Soft, LifetimeState::Soft] {
             assert_eq!((out.lifetime_state(now), into.lifetime_state(now)), (state, state));
             let len = out.seal(&v4(b""), &mut sealed, now).unwrap();

@@ -50,11 +50,51 @@ fn text_is_aligned_to_four_bytes_the_block_and_eight_where_asked() {
 }
 
 #[test]
+fn packets_of_a_run_are_what_each_would_be_alone() {
+    for parameters in [gcm(), SaParameters { esn: true, tfc_multiple: 64, tfc_limit: 1400, ..gcm() }] {
+        let (alone, together) = (outbound(&parameters), outbound(&parameters));
+        let packets = [v4(b"one"), v4(b"three"), v6(b"")];
+        let bytes = packets.iter().map(Vec::len).sum();
+        let mut run = together.run(3, bytes, together.made()).unwrap();
+        let mut seal_in_run = |packet: &[u8]| {
+            let mut out = vec![0; 200];
+            let write = |text: &mut [u8]| {
+                text.copy_from_slice(packet);
+                true
+            };
+            let len = run.seal_with(packet.len(), &mut out, write)?;
+            out.truncate(len);
+            Ok(out)
+        };
+        for packet in &packets {
+            assert_eq!(seal_in_run(packet), Ok(seal(&alone, packet)));
+        }
+        assert_eq!(seal_in_run(&packets[0]), Err(SealError::SequenceExhausted), "the run is over");
+        assert_eq!(seal(&alone, &packets[0]), seal(&together, &packets[0]), "the SA goes on");
+        let [alone, together] = [alone, together].map(|sa| sa.counters().snapshot());
+        assert_eq!((together.packets, together.bytes), (alone.packets, alone.bytes));
+    }
+    let transport = SaParameters { mode: Mode::Transport, ..gcm() };
+    assert!(outbound(&transport).run(1, 20, start()).is_none());
+    let esn = SaParameters { esn: true, ..gcm() };
+    let late = OutboundSa::with_sequence(esn, &keys(gcm().suite), start(), u64::MAX - 2).unwrap();
+    assert!(late.run(3, 60, start()).is_none(), "there are two more numbers");
+    let mut run = late.run(2, 40, start()).unwrap();
+    let mut last = || {
+        run.seal_with(20, &mut [0; 64], |text| {
+            text.copy_from_slice(&v4(b""));
+            true
+        })
+    };
+    assert!(last().is_ok() && last().is_ok());
+}
+
+#[test]
 fn no_number_is_given_out_twice_among_threads() {
     let out = outbound(&gcm());
     let mut ivs: Vec<Vec<u8>> = thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| (0..2000).map(|_| seal_short(&out)[8..16].to_vec()).collect::<Vec<_>>()))
+            .map(|_| scope.spawn(|| (0..500).flat_map(|_| four_ivs(&out)).collect::<Vec<_>>()))
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
@@ -62,6 +102,23 @@ fn no_number_is_given_out_twice_among_threads() {
     ivs.dedup();
     assert_eq!(ivs.len(), 8000);
     assert_eq!(out.sequence(), 8000);
+}
+
+/// One packet alone, and three in a run.
+fn four_ivs(out: &OutboundSa) -> [Vec<u8>; 4] {
+    let packet = v4(b"");
+    let mut run = out.run(3, 3 * packet.len(), out.made()).unwrap();
+    let alone = seal_short(out);
+    let [one, two, three] = [(); 3].map(|()| {
+        let mut sealed = [0; 64];
+        let write = |text: &mut [u8]| {
+            text.copy_from_slice(&packet);
+            true
+        };
+        run.seal_with(packet.len(), &mut sealed, write).unwrap();
+        sealed
+    });
+    [alone, one, two, three].map(|sealed| sealed[8..16].to_vec())
 }
 
 fn seal_short(out: &OutboundSa) -> [u8; 64] {

@@ -14,6 +14,8 @@ pub(crate) fn cut(bytes: &[u8], offload: Offload, sums: Sums) -> Vec<Vec<u8>> {
         out
     };
     assert_eq!(packet.packet_len(packet.count()), 0);
+    let lengths = (0..packet.count()).map(|index| packet.packet_len(index));
+    assert_eq!(packet.packets_len(), lengths.sum::<usize>());
     assert_eq!(packet.write(packet.count(), &mut vec![0; 70_000], sums), None);
     (0..packet.count()).map(write).collect()
 }
