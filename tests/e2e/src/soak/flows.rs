@@ -14,8 +14,8 @@ use super::traffic::Tally;
 use crate::Mesh;
 
 /// A flow that has done nothing for so long is stuck. TCP doubles its waiting time: what lost five packets in a row, within
-/// 3 s, tries again after 6.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(9);
+/// 3 s, tries again after 6, and where a busy machine makes it lose a sixth, after 13.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Ends the programs that make the flows when it is dropped.
 pub(super) struct Flows {
