@@ -36,8 +36,7 @@ impl Watch {
         }
     }
 
-    /// The timers have nothing to do for it. A call at the same moment may be lost, and is made up for by the look that
-    /// all peers have each few seconds.
+    /// The timers have nothing to do for it. Calls up to now are over: look once more afterwards.
     pub(crate) fn end(&self) {
         self.is_watched.store(false, Ordering::Release);
     }

@@ -73,11 +73,15 @@ impl Control {
             // What a removed peer leaves goes.
             let Some(slot) = table.by_index(*index) else { return false };
             self.look_at(slot, table, again, now);
-            let rests = slot.is_at_rest();
-            if rests {
-                slot.watch.end();
+            if !slot.is_at_rest() {
+                return true;
             }
-            !rests
+            slot.watch.end();
+            // What happened since then has called in vain.
+            if !slot.is_at_rest() {
+                slot.watch.call();
+            }
+            false
         });
     }
 
