@@ -15,23 +15,10 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use support::transfer::{data, through};
+use support::transfer::{data, through, transfers_arrive};
 use support::twins::twins_with;
 use support::{Node, meshed_with};
 use twinmesh_dataplane::{Engine, Offload};
-
-fn transfers_arrive(a: &Node, b: &Node, what: &str) {
-    let data = data();
-    for (from, to, address) in [
-        (a, b, "100.64.0.2:7000"),
-        (b, a, "100.64.0.1:7000"),
-        (a, b, "[fd00:64::2]:7000"),
-        (b, a, "[fd00:64::1]:7000"),
-    ] {
-        let received = through(from, to, address, &data);
-        assert!(received == data, "{what}: {} bytes to {address}, of {}", received.len(), data.len());
-    }
-}
 
 /// Datagrams that the sender's kernel cuts out of one message, the last one shorter.
 fn datagrams_arrive(from: &Node, to: &Node, address: [&str; 2], what: &str) {

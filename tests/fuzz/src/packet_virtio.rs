@@ -47,9 +47,10 @@ fn cut(bytes: &[u8], offload: Offload, room: usize) {
     }
 }
 
-fn join(packets: &[&[u8]], sums: Sums) {
+/// Joins what can be; packets that lie are joined within bounds or not at all.
+pub(crate) fn join(packets: &[impl AsRef<[u8]>], sums: Sums) {
     let mut join: Option<Join> = None;
-    for bytes in packets {
+    for bytes in packets.iter().map(AsRef::as_ref) {
         if let Some(place) = single(bytes, sums).checksum {
             assert!(usize::from(place.start) + usize::from(place.offset) + 2 <= bytes.len());
         }

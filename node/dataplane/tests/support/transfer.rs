@@ -26,3 +26,17 @@ pub fn through(from: &Node, to: &Node, address: &str, data: &[u8]) -> Vec<u8> {
         received
     })
 }
+
+/// A transfer each way in each family arrives as it was sent.
+pub fn transfers_arrive(a: &Node, b: &Node, what: &str) {
+    let data = data();
+    for (from, to, address) in [
+        (a, b, "100.64.0.2:7000"),
+        (b, a, "100.64.0.1:7000"),
+        (a, b, "[fd00:64::2]:7000"),
+        (b, a, "[fd00:64::1]:7000"),
+    ] {
+        let received = through(from, to, address, &data);
+        assert!(received == data, "{what}: {} bytes to {address}, of {}", received.len(), data.len());
+    }
+}

@@ -1,11 +1,11 @@
 //! Lies in headers: refused, or cut into something bounded, never a panic.
 
 use proptest::prelude::*;
-use twinmesh_packet::{Candidate, Join, Offload, Sums, SuperPacket, VIRTIO_HEADER_LEN, Verdict, single};
+use twinmesh_packet::{Offload, Sums, SuperPacket, VIRTIO_HEADER_LEN};
 
 use crate::headers::any_headers;
 use crate::packets::Packet;
-use crate::reference;
+use crate::{packet_virtio, reference};
 
 /// A packet in which some bytes are changed and whose end may be missing.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
@@ -67,34 +67,6 @@ proptest! {
     fn damaged_packets_are_joined_within_bounds_or_not_at_all(
         packets in prop::collection::vec(damaged(), 0..20), full: bool,
     ) {
-        let sums = if full { Sums::Full } else { Sums::Partial };
-        let mut join: Option<Join> = None;
-        for bytes in &packets {
-            if let Some(PartialRange { start, end }) = single(bytes, sums).checksum.map(PartialRange::of) {
-                prop_assert!(start < end && end <= bytes.len());
-            }
-            let Some(candidate) = Candidate::parse(bytes, sums) else { continue };
-            if let Some(Verdict::Added { payload }) = join.as_mut().map(|join| join.add(&candidate)) {
-                prop_assert!(payload.start < payload.end && payload.end <= bytes.len());
-            } else {
-                join = Join::begin(&candidate);
-            }
-        }
-        // Even into a buffer that is not the first packet's.
-        if let Some(join) = join {
-            join.finish(&mut [0; 30]);
-        }
-    }
-}
-
-/// The bytes between a checksum's start and the end of its field.
-struct PartialRange {
-    start: usize,
-    end: usize,
-}
-
-impl PartialRange {
-    fn of(place: twinmesh_packet::PartialChecksum) -> Self {
-        Self { start: place.start.into(), end: usize::from(place.start) + usize::from(place.offset) + 2 }
+        packet_virtio::join(&packets, if full { Sums::Full } else { Sums::Partial });
     }
 }
