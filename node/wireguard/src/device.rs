@@ -14,7 +14,8 @@ use crate::key::{PrivateKey, PublicKey};
 use crate::reason::DropReason;
 
 /// Handshake messages per second beyond which the sender must prove its address by a cookie (whitepaper
-/// §5.3). One costs about 0.15 ms of a core, so this is some 4 % of one; for a peer without a tunnel it is twice as much.
+/// §5.3). One costs about 0.15 ms of a core, so this is some 4 % of one; for a peer without a tunnel it takes more: see
+/// [`crate::tunnel::Tunnel::wake`].
 const HANDSHAKES_BEFORE_COOKIES: u64 = 250;
 
 /// Bytes of the longest reply of [`Device::admit`], a cookie reply.

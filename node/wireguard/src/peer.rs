@@ -1,4 +1,6 @@
-//! One peer: its tunnel, its paths, and the timers that `boringtun` leaves to its user.
+//! One peer: its tunnel and its paths.
+
+mod timers;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,26 +11,21 @@ use boringtun::noise::errors::WireGuardError;
 use crate::device::Device;
 use crate::index::PeerIndex;
 use crate::key::{PresharedKey, PublicKey};
-use crate::message::{data_header, initiation, is_older_session, receiver_of_response};
+use crate::message::{INITIATION_LEN, data_header, initiation, is_older_session, receiver_of_response};
 use crate::output::{Change, Destination, Opened, PeerState, Sealed, Traffic, Transmit};
 use crate::paths::{EndpointPolicy, Paths};
 use crate::reason::DropReason;
 use crate::tunnel::{REJECT_AFTER_TIME, Tunnel};
+use timers::SEARCH_INTERVAL;
 
 /// Bytes that sealing adds to an inner packet.
 pub const OVERHEAD: usize = 32;
 /// The least length of an output buffer: a handshake initiation. [`Peer::seal`] needs [`OVERHEAD`] more than
 /// the packet, [`Peer::open`] as much as the datagram, if that is longer.
-pub const MIN_BUFFER_LEN: usize = 148;
+pub const MIN_BUFFER_LEN: usize = INITIATION_LEN;
 
-/// An initiation to a peer that is being looked for is repeated this often…
-const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
-/// …for this long; later `boringtun` repeats it every 5 s.
-const SEARCH_TIME: Duration = Duration::from_secs(10);
 /// An initiation unanswered for this long goes to every candidate (REKEY_TIMEOUT of the whitepaper §6.1).
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Age at which its initiator renews it (REKEY_AFTER_TIME).
-const REKEY_AFTER_TIME: Duration = Duration::from_mins(2);
 /// Packets that wait for a handshake at most; `boringtun` would drop more without a word.
 const MAX_WAITING: usize = 256;
 
@@ -245,36 +242,6 @@ impl Peer {
         }
     }
 
-    /// Runs the timers; call it some times a second.
-    pub fn tick<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
-        let written = self.run_protocol_timers(out);
-        if self.attempt.is_none() && self.waiting == 0 && self.tunnel.is_spent(now) {
-            self.tunnel.sleep();
-            self.tunnel_ended();
-        }
-        if self.paths.is_empty() {
-            return None;
-        }
-        if let Some(len) = written {
-            return out.get(..len).map(|datagram| self.written(datagram, now));
-        }
-        if self.paths.is_lost(now) {
-            self.attempt = None;
-            return self.initiate(out, true, now);
-        }
-        if self.search_is_due(now) {
-            return self.initiate(out, true, now);
-        }
-        if self.rekey_due || self.keepalive_needs_session(now) {
-            self.rekey_due = false;
-            return self.initiate(out, false, now);
-        }
-        if self.keepalive.is_some_and(|interval| now.duration_since(self.last_sent) >= interval) {
-            return self.send_keepalive(out, now);
-        }
-        None
-    }
-
     /// Nothing that was sent is answered: makes a new session, with the peer wherever it is.
     pub fn renew<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
         if self.paths.is_empty() {
@@ -362,23 +329,6 @@ impl Peer {
         }
     }
 
-    /// What `boringtun` has to send of itself; how long it is.
-    fn run_protocol_timers(&mut self, out: &mut [u8]) -> Option<usize> {
-        match self.tunnel.awake()?.update_timers(out) {
-            TunnResult::WriteToNetwork(datagram) => Some(datagram.len()),
-            TunnResult::Err(WireGuardError::ConnectionExpired) => {
-                self.session = None;
-                self.attempt = None;
-                self.waiting = 0;
-                None
-            }
-            TunnResult::Err(_)
-            | TunnResult::Done
-            | TunnResult::WriteToTunnelV4(..)
-            | TunnResult::WriteToTunnelV6(..) => None,
-        }
-    }
-
     /// The next one begins anew, and its indices and counters with it.
     fn tunnel_ended(&mut self) {
         self.session = None;
@@ -428,16 +378,6 @@ impl Peer {
         if was_up { change } else { Some(Change::Up(from)) }
     }
 
-    /// A datagram that `boringtun`'s timers made: an initiation or a keepalive.
-    fn written<'b>(&mut self, datagram: &'b [u8], now: Instant) -> Transmit<'b> {
-        if data_header(datagram).is_none() {
-            return self.initiation(datagram, now);
-        }
-        self.note_counter(datagram);
-        self.last_sent = now;
-        Transmit { to: self.destination(), datagram }
-    }
-
     fn initiate<'b>(&mut self, out: &'b mut [u8], everywhere: bool, now: Instant) -> Option<Transmit<'b>> {
         let written = self.tunnel.wake(now).format_handshake_initiation(out, true);
         let TunnResult::WriteToNetwork(datagram) = written else { return None };
@@ -458,22 +398,6 @@ impl Peer {
         attempt.everywhere |= is_lost || now.duration_since(attempt.since) >= ANSWER_TIME;
         let to = if attempt.everywhere { Destination::Candidates } else { self.destination() };
         Transmit { to, datagram }
-    }
-
-    /// Keepalives are not to end with the session. `boringtun` renews one for the sake of data only.
-    fn keepalive_needs_session(&self, now: Instant) -> bool {
-        let is_old = self.last_handshake.is_some_and(|at| now.duration_since(at) >= REKEY_AFTER_TIME);
-        self.keepalive.is_some()
-            && self.attempt.is_none()
-            && (!self.has_session() || (self.is_initiator && is_old))
-    }
-
-    fn search_is_due(&self, now: Instant) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| {
-            attempt.everywhere
-                && now.duration_since(attempt.since) < SEARCH_TIME
-                && now.duration_since(attempt.last_sent) >= SEARCH_INTERVAL
-        })
     }
 
     fn send_keepalive<'b>(&mut self, out: &'b mut [u8], now: Instant) -> Option<Transmit<'b>> {
